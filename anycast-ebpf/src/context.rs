@@ -1,0 +1,89 @@
+//! The bytes of a frame as the kernel hands them over.
+
+use anycast_ebpf::packet::Packet;
+use aya_ebpf::programs::{TcContext, XdpContext};
+
+/// Bytes of a frame that the parser may look at: Ethernet, two VLAN tags, IPv6, extension headers, UDP, DNS.
+const HEADERS_MAX_BYTES: u32 = 256;
+
+/// Upper bound of an offset into a frame, for the verifier: it refuses unbounded sums.
+const OFFSET_MAX: usize = 0x3fff;
+
+/// The linear part of a frame.
+#[derive(Clone, Copy)]
+pub(crate) struct Frame {
+    start: usize,
+    end: usize,
+}
+
+impl Frame {
+    #[inline(always)]
+    pub(crate) fn of_xdp(context: &XdpContext) -> Self {
+        Self {
+            start: context.data(),
+            end: context.data_end(),
+        }
+    }
+
+    /// Pulls the headers into the linear part first, where a driver left them in a fragment. That moves bytes within the
+    /// buffer and changes none of them.
+    #[inline(always)]
+    pub(crate) fn of_tc(context: &TcContext) -> Self {
+        let wanted = context.len().min(HEADERS_MAX_BYTES);
+        if context.data() + wanted as usize > context.data_end() {
+            // When it fails (no memory), what is linear already is what there is to see.
+            let _ = context.pull_data(wanted);
+        }
+        Self {
+            start: context.data(),
+            end: context.data_end(),
+        }
+    }
+}
+
+impl Packet for Frame {
+    #[inline(always)]
+    fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
+        if offset > OFFSET_MAX {
+            return None;
+        }
+        let start = add(self.start, offset);
+        if start + N > self.end {
+            return None;
+        }
+        // SAFETY: start..start + N lies between the packet's `data` and `data_end`, which the kernel keeps valid until
+        // the program returns, and nothing writes to the packet meanwhile. Any byte is a valid u8.
+        Some(unsafe { &*(start as *const [u8; N]) })
+    }
+}
+
+/// `base + offset`, in one register that the compiler doesn't take apart again: it would check one sum and load through
+/// another, which the verifier takes for an unchecked pointer.
+#[inline(always)]
+fn add(base: usize, offset: usize) -> usize {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut sum = base;
+        // SAFETY: adds two registers and touches neither memory nor stack.
+        unsafe {
+            core::arch::asm!(
+                "{0} += {1}",
+                inout(reg) sum,
+                in(reg) offset,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        sum
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        base + offset
+    }
+}
+
+/// Whether this host made the packet, rather than forwarding what came in by an interface.
+#[inline(always)]
+pub(crate) fn is_locally_sent(context: &TcContext) -> bool {
+    // SAFETY: the kernel hands a valid `__sk_buff` to every tc program and translates the access.
+    unsafe { (*context.skb.skb).ingress_ifindex == 0 }
+}

@@ -1,0 +1,129 @@
+//! The kernel programs: fetch bytes, count, pass. All that can be decided on the host is decided in the library.
+
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![expect(
+    clippy::inline_always,
+    reason = "a BPF program is one function to the verifier; what is left to LLVM's taste may become a call it can't follow"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that the macros of aya-ebpf want"
+)]
+
+mod context;
+mod maps;
+
+use anycast_ebpf::{
+    layout::Unclassified,
+    observe::{Observed, count, increment, observe},
+    packet::{Direction, Packet},
+};
+use aya_ebpf::{
+    bindings::{TC_ACT_UNSPEC, xdp_action::XDP_PASS},
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
+use aya_log_ebpf::{error, info};
+
+use crate::context::Frame;
+
+/// What every XDP program here returns, whatever is in the packet.
+const XDP_VERDICT: u32 = XDP_PASS;
+/// What every tc program here returns: go on to the next program (`TCX_NEXT` is the same number).
+const TC_VERDICT: i32 = TC_ACT_UNSPEC;
+
+#[xdp(frags)]
+fn ingress_xdp(context: XdpContext) -> u32 {
+    record(&Frame::of_xdp(&context), Direction::Ingress);
+    XDP_VERDICT
+}
+
+#[classifier]
+fn ingress_tc(context: TcContext) -> i32 {
+    record(&Frame::of_tc(&context), Direction::Ingress);
+    TC_VERDICT
+}
+
+/// Counts only what this host sent: an answer that is merely forwarded, forged perhaps, is no evidence of life.
+#[classifier]
+fn egress_tc(context: TcContext) -> i32 {
+    if context::is_locally_sent(&context) {
+        record(&Frame::of_tc(&context), Direction::Egress);
+    }
+    TC_VERDICT
+}
+
+/// Never attached: the daemon runs it once for each service, with a query of its own making, before it attaches the
+/// others. It takes the same way as they do and logs where that led, instead of counting.
+///
+/// Returns the service's index in the bank plus one, zero when it was not found.
+#[classifier]
+fn self_test(context: TcContext) -> i32 {
+    let Some(table) = maps::table() else {
+        error!(&context, "the service table can't be reached");
+        return 0;
+    };
+    match observe(table, &Frame::of_tc(&context), Direction::Ingress) {
+        Ok(Some(Observed { slot, message })) => {
+            info!(
+                &context,
+                "service found: classifier {}, bank index {}, recognised as a message: {}",
+                slot.classifier,
+                slot.bank,
+                u8::from(message.is_ok())
+            );
+            slot.bank.cast_signed().wrapping_add(1)
+        }
+        Ok(None) => {
+            error!(
+                &context,
+                "service not found in a table with multiplier {}", table.multiplier
+            );
+            0
+        }
+        Err(reason) => {
+            error!(&context, "packet not understood, reason {}", reason as u32);
+            0
+        }
+    }
+}
+
+#[inline(always)]
+fn record<P: Packet>(packet: &P, direction: Direction) {
+    let Some(table) = maps::table() else { return };
+    match observe(table, packet, direction) {
+        Ok(None) => {}
+        Ok(Some(Observed { slot, message })) => {
+            if let Some(counters) = maps::counters(slot) {
+                count(counters, direction, message.ok());
+            }
+            if let Err(reason) = message {
+                record_unclassified(reason);
+            }
+        }
+        Err(reason) => record_unclassified(reason),
+    }
+}
+
+#[inline(always)]
+fn record_unclassified(reason: Unclassified) {
+    if let Some(counter) = maps::unclassified().and_then(|counters| counters.by_reason.get_mut(reason as usize)) {
+        increment(counter);
+    }
+}
+
+/// The programs' licence: helpers marked `gpl_only` need it.
+#[cfg(target_arch = "bpf")]
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// On the host the programs are only compiled, for clippy and the tests; `cargo xtask build-ebpf` makes the real ones.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}

@@ -1,0 +1,293 @@
+//! What the operator wrote: the configuration file and its defaults.
+//!
+//! [`Config::parse`] is pure. What it returns has been checked as a whole, so the rest of the daemon
+//! need not ask again; what it refuses, it refuses with a file, a line, a column and a remedy.
+//! `docs/configuration.md` is the operator's view of the same keys.
+
+mod check;
+mod duration;
+mod error;
+mod file;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+pub use duration::{DurationError, parse_duration, parse_floor};
+pub use error::ConfigError;
+
+/// A checked configuration: everything the daemon needs to know before it looks at the machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Whether links may be touched. Default: `false`, it observes and says what it would have done.
+    pub armed: bool,
+    /// How long a suspicion must last before a withdrawal, whatever the evidence. Default: 30 ms.
+    ///
+    /// At most [`Config::MAX_FLOOR`]. Under [`Config::NO_FLOOR`] only with `accept_no_floor = true`.
+    pub floor: Duration,
+    /// Where queries are counted. Default: [`Hook::Auto`].
+    pub hook: Hook,
+    /// Interfaces that queries arrive on and answers leave by; never empty.
+    ///
+    /// Default: `None`, those of the routing table.
+    pub uplinks: Option<Vec<String>>,
+    /// When a service is known well enough for its silence to mean something.
+    pub arming: Arming,
+    /// How a withdrawn link comes back: the `[return]` table.
+    pub coming_back: Return,
+    /// How sure the detector must be.
+    pub detection: Detection,
+    /// Where metrics are served. Default: 127.0.0.1, port 9853.
+    pub metrics: MetricsListen,
+    /// The links that are watched; never empty, no name twice.
+    pub links: Vec<LinkConfig>,
+}
+
+/// Where on an uplink queries are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hook {
+    /// Native XDP where attaching it is known not to bounce the link, otherwise tc.
+    #[default]
+    Auto,
+    /// Native XDP: the driver must support it.
+    Xdp,
+    /// Generic XDP: any driver, at the price of a socket buffer for every packet.
+    XdpGeneric,
+    /// The tc ingress hook: any driver.
+    Tc,
+}
+
+/// The wire protocol of a service: what counts as a query and what as its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// DNS over UDP: QR = 0 in, QR = 1 out.
+    DnsUdp,
+}
+
+/// What must have been seen of a service before its silence can withdraw anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arming {
+    /// Answers seen, at least 1. Default: 1000.
+    pub answers: u64,
+    /// Time watched. Default: 60 s.
+    pub time: Duration,
+}
+
+/// How a withdrawn link comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Return {
+    /// The first wait before a healthy service is announced again, above zero. Default: 10 s.
+    ///
+    /// It grows fourfold with every withdrawal up to [`Return::MAX_HOLD_DOWN`] and decays with a
+    /// half-life of 15 minutes.
+    pub hold_down: Duration,
+}
+
+/// How sure the detector must be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Detection {
+    /// Mean time between false alarms of one node, in years. Default: 10.
+    ///
+    /// Between 0.01 and 10⁹: every further factor of ten costs 2.3 nats of evidence.
+    pub node_years_between_false_alarms: f64,
+}
+
+/// Where metrics are served over HTTP, if at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsListen {
+    /// Nowhere: no socket is opened.
+    Off,
+    /// On this address and port.
+    Address(SocketAddr),
+}
+
+/// A link whose state is the switch of an announcement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkConfig {
+    /// Name of the interface, as in `ip link`: at most 15 bytes.
+    pub name: String,
+    /// Services on the link, no name and no (protocol, port) twice.
+    ///
+    /// Empty: find the DNS service on the link.
+    pub services: Vec<ServiceConfig>,
+}
+
+/// One service on the addresses of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceConfig {
+    /// Name for people and for the `service` label of metrics.
+    pub name: String,
+    /// What its packets look like.
+    pub protocol: Protocol,
+    /// Port that clients send to, never 0.
+    pub port: u16,
+    /// Service addresses, unicast, never empty. Default: `None`, all addresses on the link.
+    pub addresses: Option<Vec<IpAddr>>,
+}
+
+impl Config {
+    /// The longest floor: beyond it a probe that polls would be as quick.
+    pub const MAX_FLOOR: Duration = Duration::from_secs(60);
+    /// A floor below the fastest sampling tick is no floor, and has to be accepted as such.
+    pub const NO_FLOOR: Duration = Duration::from_millis(1);
+    /// The largest file that [`Config::load`] reads, in bytes.
+    pub const MAX_FILE_BYTES: u64 = 1 << 20;
+
+    /// What `run --link NAME` uses: every default, and the DNS service that is found on that link.
+    #[must_use]
+    pub fn for_link(name: impl Into<String>) -> Self {
+        let link = LinkConfig {
+            name: name.into(),
+            services: Vec::new(),
+        };
+        Self {
+            armed: false,
+            floor: Duration::from_millis(30),
+            hook: Hook::default(),
+            uplinks: None,
+            arming: Arming::default(),
+            coming_back: Return::default(),
+            detection: Detection::default(),
+            metrics: MetricsListen::default(),
+            links: vec![link],
+        }
+    }
+
+    /// Reads `text`; `file` is only named in errors.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text)
+            .map_err(|error| error::Problem::from_toml(&error))
+            .and_then(check::check)
+            .map_err(|problem| problem.at(text, file))
+    }
+
+    /// Reads the file at `path`, of at most [`Config::MAX_FILE_BYTES`].
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = read(path).map_err(|cause| ConfigError::Read {
+            file: path.to_owned(),
+            cause,
+        })?;
+        Self::parse(&text, path)
+    }
+}
+
+/// Reads a bounded text, so that naming a device or a log by mistake ends in an error, not in memory.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(Config::MAX_FILE_BYTES + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > Config::MAX_FILE_BYTES {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(text)
+}
+
+impl Return {
+    /// The longest hold-down, which repeated withdrawals grow to.
+    pub const MAX_HOLD_DOWN: Duration = Duration::from_secs(30 * 60);
+}
+
+impl Default for Arming {
+    fn default() -> Self {
+        Self {
+            answers: 1000,
+            time: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Default for Return {
+    fn default() -> Self {
+        Self {
+            hold_down: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Detection {
+    fn default() -> Self {
+        Self {
+            node_years_between_false_alarms: 10.0,
+        }
+    }
+}
+
+impl Default for MetricsListen {
+    fn default() -> Self {
+        Self::Address(SocketAddr::from((Ipv4Addr::LOCALHOST, 9853)))
+    }
+}
+
+impl Hook {
+    /// The name it has in the configuration file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Xdp => "xdp",
+            Self::XdpGeneric => "xdp-generic",
+            Self::Tc => "tc",
+        }
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Protocol {
+    /// The name it has in the configuration file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DnsUdp => "dns-udp",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for MetricsListen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+/// A place to serve metrics that is neither an address with a port nor `off`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an IP address with a port; write one like \"127.0.0.1:9853\" or \"[::1]:9853\", or \"off\"")]
+pub struct MetricsListenError(String);
+
+impl FromStr for MetricsListen {
+    type Err = MetricsListenError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self::Off),
+            address => address
+                .parse()
+                .map(Self::Address)
+                .map_err(|_| MetricsListenError(address.to_owned())),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Before anything is attached: do the loaded programs recognise the services?
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use aya::programs::{SchedClassifier, TestRun, TestRunOptions};
+use etherparse::PacketBuilder;
+
+use super::{Datapath, DatapathError, SELF_TEST, Service, program_error, program_mut};
+
+/// A DNS query header: ID 0, RD, no record.
+const QUERY: [u8; 12] = [0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+impl Datapath {
+    /// Sends a query for each of `services`, the ones this was loaded with, through the program that logs what the others
+    /// count, and checks that it finds the service at its place in the bank. No counter changes.
+    ///
+    /// What the program saw is in its log.
+    pub fn self_test(&mut self, services: &[Service]) -> Result<(), DatapathError> {
+        let cpus = self.bank.cpus();
+        let program: &mut SchedClassifier = program_mut(&mut self.ebpf, SELF_TEST)?;
+        for (index, service) in services.iter().enumerate() {
+            let not_found = || DatapathError::SelfTest(format!("{} port {}", service.address, service.port));
+            let frame = query_frame(service).ok_or_else(not_found)?;
+            let result = program
+                .test_run(TestRunOptions {
+                    data_in: Some(&frame),
+                    ..Default::default()
+                })
+                .map_err(|error| program_error(SELF_TEST, error))?;
+            if result.return_value as usize != index * cpus + 1 {
+                return Err(not_found());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn query_frame(service: &Service) -> Option<Vec<u8>> {
+    let ethernet = PacketBuilder::ethernet2([0; 6], [0; 6]);
+    let ip = match service.address {
+        IpAddr::V4(address) => ethernet.ipv4(Ipv4Addr::LOCALHOST.octets(), address.octets(), 64),
+        IpAddr::V6(address) => ethernet.ipv6(Ipv6Addr::LOCALHOST.octets(), address.octets(), 64),
+    };
+    let mut frame = Vec::new();
+    ip.udp(1024, service.port).write(&mut frame, &QUERY).ok()?;
+    Some(frame)
+}

@@ -1,0 +1,177 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SETTINGS: Settings = Settings {
+    time_between_false_alarms: Duration::from_secs(316_000_000),
+    services: 1,
+    arming_answers: 1000,
+    arming_time: Duration::from_secs(1),
+};
+
+/// A service with constant rates, driven a millisecond at a time.
+struct Drive {
+    detector: Detector,
+    sample: Sample,
+    assessment: Assessment,
+}
+
+impl Drive {
+    fn new() -> Self {
+        let sample = Sample {
+            at: MonotonicTime(1_000_000_000),
+            queries: 7,
+            answers: 5,
+        };
+        Self {
+            detector: Detector::new(SETTINGS, sample),
+            sample,
+            assessment: Assessment::default(),
+        }
+    }
+
+    fn run(&mut self, milliseconds: u32, queries: u64, answers: u64, suspicious: bool) -> &mut Self {
+        for _ in 0..milliseconds {
+            self.sample.at = self.sample.at.after(MILLISECOND);
+            self.sample.queries += queries;
+            self.sample.answers += answers;
+            self.assessment = self.detector.tick(self.sample, suspicious);
+        }
+        self
+    }
+
+    /// 10,000 queries a second, all answered, for two seconds.
+    fn healthy() -> Self {
+        let mut drive = Self::new();
+        drive.run(2000, 10, 10, false);
+        drive
+    }
+}
+
+fn close(left: f64, right: f64) -> bool {
+    (left - right).abs() <= 1e-6 * right.abs().max(1.0)
+}
+
+#[test]
+fn thresholds_follow_the_formula() {
+    let Assessment {
+        ready,
+        threshold,
+        suspicion_threshold,
+        evidence,
+        ..
+    } = Drive::healthy().assessment;
+    assert!(ready);
+    assert!(close(threshold, (10_000.0 * 3.16e8_f64).ln_1p()), "{threshold}");
+    assert!(close(suspicion_threshold, 10_000_f64.ln_1p()), "{suspicion_threshold}");
+    assert!(close(evidence, 0.0));
+}
+
+#[test]
+fn services_share_the_budget_of_false_alarms() {
+    let mut drive = Drive::new();
+    drive.detector.settings.services = 8;
+    drive.run(2000, 10, 10, false);
+    assert!(close(drive.assessment.threshold, (10_000.0 * 3.16e8 * 8.0_f64).ln_1p()));
+}
+
+#[test]
+fn silence_under_demand_grows_by_the_usual_rate() {
+    let mut drive = Drive::healthy();
+    let assessment = drive.run(5, 10, 0, true).assessment;
+    // By time 5 ms · 10/ms; by queries the youngest millisecond does not count yet.
+    assert!(close(assessment.evidence, 40.0), "{assessment:?}");
+    assert_eq!(assessment.silence, 5 * MILLISECOND);
+}
+
+#[test]
+fn an_end_of_demand_is_no_evidence() {
+    let mut drive = Drive::healthy();
+    let assessment = drive.run(2000, 0, 0, false).assessment;
+    assert!(close(assessment.evidence, 0.0), "{assessment:?}");
+    assert!(assessment.idle);
+}
+
+#[test]
+fn a_flood_that_cannot_be_answered_is_capped_by_the_usual_rate() {
+    let mut drive = Drive::healthy();
+    let assessment = drive.run(5, 100_000, 0, true).assessment;
+    assert!(assessment.evidence <= 50.0 + 1e-6, "{assessment:?}");
+}
+
+#[test]
+fn any_answer_ends_the_silence() {
+    let mut drive = Drive::healthy();
+    drive.run(5, 10, 0, true);
+    let assessment = drive.run(1, 10, 1, true).assessment;
+    assert!(close(assessment.evidence, 0.0), "{assessment:?}");
+    assert_eq!(assessment.silence, Duration::ZERO);
+}
+
+#[test]
+fn a_query_weighs_what_its_usual_share_of_answers_makes_likely() {
+    let mut drive = Drive::new();
+    drive.run(2000, 10, 5, false);
+    let assessment = drive.run(3, 1, 0, true).assessment;
+    // Two queries older than the lag, each −ln(1 − ½).
+    assert!(
+        (assessment.evidence - 2.0 * std::f64::consts::LN_2).abs() < 1e-3,
+        "{assessment:?}"
+    );
+}
+
+#[test]
+fn a_service_is_ready_after_both_answers_and_time() {
+    assert!(
+        !Drive::new().run(999, 10, 10, false).assessment.ready,
+        "time is missing"
+    );
+    assert!(!Drive::new().run(5000, 10, 0, false).assessment.ready, "never answered");
+    let mut slow = Drive::new();
+    slow.run(2000, 1, 0, false).run(999, 1, 1, false);
+    assert!(!slow.assessment.ready, "an answer is missing");
+    assert!(slow.run(1, 1, 1, false).assessment.ready);
+}
+
+#[test]
+fn an_answered_flood_does_not_raise_what_is_expected() {
+    let mut drive = Drive::healthy();
+    let before = drive.assessment.threshold;
+    let flooded = drive.run(10_000, 100, 100, false).assessment.threshold;
+    // Ten times the answers would be 2.3 nats more.
+    assert!(flooded - before < 0.01, "{before} {flooded}");
+}
+
+#[test]
+fn suspicion_freezes_the_baselines() {
+    let mut drive = Drive::healthy();
+    let before = drive.assessment.threshold;
+    assert!(close(drive.run(60_000, 10, 0, true).assessment.threshold, before));
+    assert!(drive.run(60_000, 10, 0, false).assessment.threshold < before - 0.1);
+}
+
+#[test]
+fn what_was_not_observed_is_not_silence() {
+    let mut drive = Drive::healthy();
+    let pause = Duration::from_millis(500);
+    drive.detector.forgive(pause);
+    drive.sample.at = drive.sample.at.after(pause);
+    drive.sample.queries += 5000;
+    let assessment = drive.detector.tick(drive.sample, false);
+    assert!(assessment.evidence < 1.0, "{assessment:?}");
+}
+
+proptest! {
+    #[test]
+    fn any_counters_give_finite_evidence(samples: Vec<(u32, u64, u64, bool)>) {
+        let mut drive = Drive::new();
+        for (elapsed, queries, answers, suspicious) in samples {
+            let sample = Sample { at: drive.sample.at.after(Duration::from_nanos(elapsed.into())), queries, answers };
+            drive.sample = sample;
+            let Assessment { evidence, threshold, suspicion_threshold, .. } = drive.detector.tick(sample, suspicious);
+            prop_assert!(evidence.is_finite() && evidence >= 0.0);
+            prop_assert!(threshold.is_finite() && threshold >= suspicion_threshold);
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! One service in the engine.
+
+use std::time::Duration;
+
+use super::{Effects, Settings, View};
+use crate::{
+    clock::MonotonicTime,
+    detect::{Assessment, Detector, Sample},
+    event::{AlertKind, Event, EventKind, Figures, Reason},
+    policy::{Burst, State, Suspicion, Verdict},
+};
+
+/// Wait after an arming probe that was not answered.
+const ARMING_PROBE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A service and all that is remembered of it.
+#[derive(Debug)]
+pub(super) struct Service {
+    id: usize,
+    state: State,
+    detector: Detector,
+    suspicion: Suspicion,
+    sample: Sample,
+    assessment: Assessment,
+    /// A local probe was answered when enough answers had been seen.
+    armed: bool,
+    next_arming_probe: MonotonicTime,
+    /// A burst is under way.
+    asked: bool,
+    /// An alert was raised and its cause has not gone.
+    alerted: bool,
+    /// The last burst of this suspicion that was told of, as answered and refused.
+    told: Option<(bool, bool)>,
+    /// Must answer before its link comes back.
+    must_answer: bool,
+    /// What the burst of the present round brought.
+    returned: Option<bool>,
+}
+
+/// A service that is dead.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dead {
+    pub(super) figures: Figures,
+    pub(super) reason: Reason,
+    /// It was not dead at the last tick.
+    pub(super) is_new: bool,
+}
+
+impl Service {
+    pub(super) fn new(id: usize, settings: &Settings, sample: Sample, state: State) -> Self {
+        Self {
+            id,
+            state,
+            detector: Detector::new(settings.detect, sample),
+            suspicion: Suspicion::new(settings.suspicion),
+            sample,
+            assessment: Assessment::default(),
+            armed: false,
+            next_arming_probe: sample.at,
+            asked: false,
+            alerted: false,
+            told: None,
+            must_answer: true,
+            returned: None,
+        }
+    }
+
+    pub(super) fn id(&self) -> usize {
+        self.id
+    }
+
+    pub(super) fn must_answer(&self) -> bool {
+        self.must_answer
+    }
+
+    pub(super) fn returned(&self) -> Option<bool> {
+        self.returned
+    }
+
+    pub(super) fn view(&self) -> View {
+        let Assessment {
+            evidence, threshold, ..
+        } = self.assessment;
+        View {
+            state: self.state,
+            evidence,
+            threshold,
+        }
+    }
+
+    /// Takes a sample while the link is up. `Some` when the service is dead.
+    pub(super) fn tick(&mut self, link: usize, sample: Sample, effects: &mut impl Effects) -> Option<Dead> {
+        let now = sample.at;
+        self.sample = sample;
+        self.assessment = self.detector.tick(sample, self.suspicion.is_suspicious());
+        if !self.armed {
+            if self.assessment.ready && now >= self.next_arming_probe {
+                self.ask(effects);
+            }
+            return None;
+        }
+        let verdict = self.suspicion.tick(now, &self.assessment);
+        if self.suspicion.wants_burst(now) && self.ask(effects) {
+            self.suspicion.burst_sent(now);
+        }
+        let was = self.state;
+        match verdict {
+            Verdict::Clear => {
+                self.alerted = false;
+                self.told = None;
+                if self.assessment.idle {
+                    self.enter(State::Idle, Reason::NoQueries, now, effects);
+                } else {
+                    let reason = if was == State::Idle {
+                        Reason::QueriesAgain
+                    } else {
+                        Reason::AnswersAgain
+                    };
+                    self.enter(State::Healthy, reason, now, effects);
+                }
+            }
+            Verdict::Suspect | Verdict::EgressBroken => {
+                let reason = if was == State::Blackholed {
+                    Reason::ProbesAnswered
+                } else {
+                    Reason::AnswersMissing
+                };
+                self.enter(State::Suspect, reason, now, effects);
+                if verdict == Verdict::EgressBroken {
+                    self.alert(link, AlertKind::EgressBroken, now, effects);
+                }
+            }
+            Verdict::Blackholed { no_socket } => {
+                let reason = if no_socket {
+                    Reason::NoSocket
+                } else {
+                    Reason::SilentAndProbesFail
+                };
+                let dead = Dead {
+                    figures: self.figures(),
+                    reason,
+                    is_new: was != State::Blackholed,
+                };
+                self.enter(State::Blackholed, reason, now, effects);
+                return Some(dead);
+            }
+        }
+        None
+    }
+
+    /// Takes the result of a burst.
+    pub(super) fn probed(&mut self, now: MonotonicTime, link: usize, burst: &Burst, effects: &mut impl Effects) {
+        self.asked = false;
+        match self.state {
+            State::Withdrawn | State::Holding => self.returned = Some(burst.is_good()),
+            State::Unarmed if burst.answered > 0 => {
+                self.armed = true;
+                self.alerted = false;
+                self.enter(State::Healthy, Reason::Armed, now, effects);
+            }
+            State::Unarmed => {
+                self.next_arming_probe = now.after(ARMING_PROBE_INTERVAL);
+                self.alert(link, AlertKind::ProbesUnanswered, now, effects);
+            }
+            State::Healthy | State::Idle | State::Suspect | State::Blackholed => {
+                self.suspicion.burst(burst);
+                let outcome = (burst.answered > 0, burst.refused > 0);
+                if self.suspicion.is_suspicious() && self.told != Some(outcome) {
+                    self.told = Some(outcome);
+                    let Burst {
+                        sent,
+                        answered,
+                        refused,
+                        ..
+                    } = *burst;
+                    let service = self.id;
+                    effects.event(Event {
+                        at: now,
+                        kind: EventKind::Probe {
+                            service,
+                            sent,
+                            answered,
+                            refused,
+                        },
+                    });
+                }
+            }
+        }
+    }
+
+    /// The link went down by our hand. A service that was never armed need not answer for it to come back.
+    pub(super) fn withdrawn(&mut self, now: MonotonicTime, effects: &mut impl Effects) {
+        self.must_answer = self.armed;
+        self.returned = None;
+        self.enter(State::Withdrawn, Reason::LinkDown, now, effects);
+    }
+
+    /// Asks for a round of the hold-down.
+    pub(super) fn probe_for_return(&mut self, effects: &mut impl Effects) {
+        self.returned = None;
+        if self.must_answer {
+            self.ask(effects);
+        }
+    }
+
+    /// A round ended: `good` when all services answered.
+    pub(super) fn end_round(&mut self, now: MonotonicTime, good: bool, effects: &mut impl Effects) {
+        self.returned = None;
+        if good {
+            self.enter(State::Holding, Reason::ProbesGood, now, effects);
+        } else {
+            self.enter(State::Withdrawn, Reason::ProbesBad, now, effects);
+        }
+    }
+
+    /// Watches from zero.
+    pub(super) fn restart(
+        &mut self,
+        settings: &Settings,
+        now: MonotonicTime,
+        reason: Reason,
+        effects: &mut impl Effects,
+    ) {
+        self.enter(State::Unarmed, reason, now, effects);
+        *self = Self {
+            asked: self.asked,
+            ..Self::new(self.id, settings, Sample { at: now, ..self.sample }, self.state)
+        };
+    }
+
+    pub(super) fn forgive(&mut self, unobserved: Duration) {
+        self.detector.forgive(unobserved);
+        self.suspicion.forgive(unobserved);
+    }
+
+    fn ask(&mut self, effects: &mut impl Effects) -> bool {
+        if self.asked || !effects.probe(self.id) {
+            return false;
+        }
+        self.asked = true;
+        true
+    }
+
+    fn alert(&mut self, link: usize, kind: AlertKind, now: MonotonicTime, effects: &mut impl Effects) {
+        if !self.alerted {
+            self.alerted = true;
+            effects.event(Event {
+                at: now,
+                kind: EventKind::Alert {
+                    link,
+                    service: Some(self.id),
+                    kind,
+                },
+            });
+        }
+    }
+
+    fn enter(&mut self, to: State, reason: Reason, now: MonotonicTime, effects: &mut impl Effects) {
+        if self.state != to {
+            let from = std::mem::replace(&mut self.state, to);
+            let (service, figures) = (self.id, self.figures());
+            effects.event(Event {
+                at: now,
+                kind: EventKind::State {
+                    service,
+                    from,
+                    to,
+                    figures,
+                    reason,
+                },
+            });
+        }
+    }
+
+    fn figures(&self) -> Figures {
+        let Assessment {
+            evidence,
+            threshold,
+            silence,
+            ..
+        } = self.assessment;
+        Figures {
+            evidence,
+            threshold,
+            silence,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What others may read: metrics over HTTP. Nothing here changes anything.
+
+pub mod http;
+pub mod metrics;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+pub use snapshot::{LinkSnapshot, STATES, SamplerSnapshot, ServiceSnapshot, Snapshot};

@@ -1,0 +1,80 @@
+//! What the daemon tells its readers: plain values, copied when somebody asks.
+
+use std::fmt;
+use std::net::IpAddr;
+
+/// Every state of a service; `anycast_probe_service_state` is 1 for one of them.
+pub const STATES: [&str; 7] = [
+    "unarmed",
+    "healthy",
+    "idle",
+    "suspect",
+    "blackholed",
+    "withdrawn",
+    "holding",
+];
+
+/// What the exporter reads at scrape time; must not disturb the sampling thread.
+pub trait Snapshot: Send + Sync + fmt::Debug + 'static {
+    /// Whether links may be touched.
+    fn armed(&self) -> bool;
+    /// Every (link, service, address), each once.
+    fn services(&self) -> Vec<ServiceSnapshot>;
+    /// Packets that were neither query nor answer, by reason, each reason once.
+    fn unclassified(&self) -> Vec<(&'static str, u64)>;
+    /// Every link, each once.
+    fn links(&self) -> Vec<LinkSnapshot>;
+    /// The sampling thread.
+    fn sampler(&self) -> SamplerSnapshot;
+}
+
+/// One service on one of its addresses. Counts are since the counters were made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceSnapshot {
+    /// Name of the link.
+    pub link: String,
+    /// Name of the service.
+    pub service: String,
+    /// The service address.
+    pub address: IpAddr,
+    /// Queries that arrived.
+    pub queries: u64,
+    /// Answers that left.
+    pub answers: u64,
+    /// Answers with the TC bit.
+    pub truncated: u64,
+    /// Answers by DNS response code, each code once.
+    pub responses_by_rcode: Vec<(&'static str, u64)>,
+    /// One of [`STATES`].
+    pub state: &'static str,
+    /// Evidence of silence, in nats.
+    pub evidence_nats: f64,
+    /// Evidence that a withdrawal needs, in nats.
+    pub threshold_nats: f64,
+}
+
+/// One link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkSnapshot {
+    /// Name of the link.
+    pub link: String,
+    /// Whether it is up, as read back from the kernel.
+    pub announced: bool,
+    /// Times it was put down.
+    pub withdrawals: u64,
+    /// Times it was brought up again.
+    pub announcements: u64,
+    /// Withdrawals that a guard held back, by guard, each guard once.
+    pub suppressed: Vec<(&'static str, u64)>,
+}
+
+/// The sampling thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SamplerSnapshot {
+    /// Ticks that were taken.
+    pub ticks: u64,
+    /// Ticks that came too late and were discarded.
+    pub late_ticks: u64,
+    /// Events that found their queue full.
+    pub events_dropped: u64,
+}

@@ -1,0 +1,16 @@
+//! User space of anycast-probe: reads the kernel's counters, decides, withdraws.
+//!
+//! Data goes one way: [`datapath`] → [`sampler`] → [`detect`] → [`policy`] → [`route`], with [`probe`] asked on
+//! suspicion and [`export`] looking on. `detect` and `policy` are pure: time is an argument.
+
+pub mod clock;
+pub mod config;
+pub mod datapath;
+pub mod detect;
+pub mod engine;
+pub mod event;
+pub mod export;
+pub mod net;
+pub mod policy;
+pub mod probe;
+pub mod route;

@@ -1,0 +1,171 @@
+//! Network namespaces for tests: unnamed, so that they end with the thread that made them, whatever happens to it.
+
+use std::io::{Write as _, stderr};
+use std::net::IpAddr;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteNextHop, RouteProtocol, RouteType};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::sched::{CloneFlags, unshare};
+
+use super::{Address, AddressFlags, AddressScope, Link, LinkIndex, Netlink, Request};
+
+/// A link that only exists in a test's mind.
+pub(crate) fn link(index: u32, name: &str, kind: Option<&str>) -> Link {
+    Link {
+        index: LinkIndex(index),
+        name: name.to_owned(),
+        kind: kind.map(str::to_owned),
+        up: true,
+        loopback: false,
+        alias: None,
+        master: None,
+        hardware_type: 1,
+    }
+}
+
+/// The namespace of the test's thread.
+pub(crate) struct Namespace {
+    netlink: Netlink,
+}
+
+/// Runs `test` on a thread in a network namespace of its own with `lo` up. Without the privilege it is skipped with a
+/// word, or fails when `ANYCAST_PROBE_REQUIRE_ALL=1`.
+pub(crate) fn in_namespace(test: impl FnOnce(&mut Namespace) + Send) {
+    let run = move || {
+        if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
+            let required = std::env::var_os("ANYCAST_PROBE_REQUIRE_ALL").is_some_and(|value| value == "1");
+            assert!(!required, "cannot make a network namespace: {error}");
+            // Not eprintln: the test harness would swallow it.
+            let _ = stderr().write_all(format!("SKIPPED: no network namespace: {error}\n").as_bytes());
+            return;
+        }
+        let mut namespace = Namespace {
+            netlink: Netlink::open().unwrap(),
+        };
+        namespace.set_up(LinkIndex::LOOPBACK, true);
+        test(&mut namespace);
+    };
+    std::thread::scope(|scope| {
+        if let Err(panic) = scope.spawn(run).join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+impl Namespace {
+    pub(crate) fn netlink(&mut self) -> &mut Netlink {
+        &mut self.netlink
+    }
+
+    fn change(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<(), super::NetError> {
+        self.netlink
+            .exchange(&mut Request::new("set up a test", message, flags), |_| Ok(()))
+    }
+
+    /// Makes a link of this kind, which must be available.
+    pub(crate) fn add_link(&mut self, name: &str, kind: &str) -> Link {
+        self.try_add_link(name, kind).unwrap();
+        self.netlink.link(name).unwrap()
+    }
+
+    fn try_add_link(&mut self, name: &str, kind: &str) -> Result<(), super::NetError> {
+        let kind = match kind {
+            "dummy" => InfoKind::Dummy,
+            "ifb" => InfoKind::Ifb,
+            "bridge" => InfoKind::Bridge,
+            other => InfoKind::Other(other.to_owned()),
+        };
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        message
+            .attributes
+            .push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
+        self.change(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Makes a link that can be a switch, and raises it.
+    pub(crate) fn service_link(&mut self, name: &str) -> Link {
+        let made = ["dummy", "ifb"]
+            .into_iter()
+            .any(|kind| self.try_add_link(name, kind).is_ok());
+        assert!(made, "this kernel has neither dummy nor ifb links");
+        let index = self.netlink.link(name).unwrap().index;
+        self.set_up(index, true);
+        self.netlink.link(name).unwrap()
+    }
+
+    /// What an operator does with `ip link set … up` or `down`.
+    pub(crate) fn set_up(&mut self, link: LinkIndex, up: bool) {
+        let mut message = LinkMessage::default();
+        message.header.index = link.0;
+        message.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };
+        message.header.change_mask = LinkFlags::Up;
+        self.change(RouteNetlinkMessage::SetLink(message), 0).unwrap();
+    }
+
+    /// What an operator does with `ip link set … alias`.
+    pub(crate) fn set_alias(&mut self, link: LinkIndex, alias: &str) {
+        let mut message = LinkMessage::default();
+        message.header.index = link.0;
+        message.attributes.push(LinkAttribute::IfAlias(alias.to_owned()));
+        self.change(RouteNetlinkMessage::SetLink(message), 0).unwrap();
+    }
+
+    /// A default route by way of gateways on links; several make a multipath route.
+    pub(crate) fn add_default_route(&mut self, gateways: &[(&str, &Link)]) {
+        let mut message = RouteMessage::default();
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.header.protocol = RouteProtocol::Static;
+        message.header.kind = RouteType::Unicast;
+        let mut hops = Vec::new();
+        for (gateway, link) in gateways {
+            let gateway: IpAddr = gateway.parse().unwrap();
+            message.header.address_family = if gateway.is_ipv6() {
+                AddressFamily::Inet6
+            } else {
+                AddressFamily::Inet
+            };
+            let mut hop = RouteNextHop::default();
+            hop.interface_index = link.index.0;
+            hop.attributes.push(RouteAttribute::Gateway(gateway.into()));
+            hops.push(hop);
+        }
+        message.attributes.push(RouteAttribute::MultiPath(hops));
+        self.change(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL)
+            .unwrap();
+    }
+
+    pub(crate) fn delete_link(&mut self, link: LinkIndex) {
+        let mut message = LinkMessage::default();
+        message.header.index = link.0;
+        self.change(RouteNetlinkMessage::DelLink(message), 0).unwrap();
+    }
+
+    /// Adds `address/length` and waits until it can be bound. IPv6 is subject to duplicate address detection, as when
+    /// an operator forgets `nodad`; on the links of tests that takes no time, but happens in the background.
+    pub(crate) fn add_address(&mut self, link: &Link, address: &str) {
+        let (address, prefix_length) = address.split_once('/').unwrap();
+        let address: IpAddr = address.parse().unwrap();
+        let address = Address {
+            link: link.index,
+            address,
+            prefix_length: prefix_length.parse().unwrap(),
+            scope: AddressScope::Universe,
+            flags: AddressFlags::empty(),
+            metric: None,
+        };
+        let mut request = address.add_request(NLM_F_CREATE | NLM_F_EXCL);
+        self.netlink.exchange(&mut request, |_| Ok(())).unwrap();
+        while self
+            .netlink
+            .addresses(link.index)
+            .unwrap()
+            .iter()
+            .any(|address| address.flags.contains(AddressFlags::Tentative))
+        {
+            std::thread::yield_now();
+        }
+    }
+}

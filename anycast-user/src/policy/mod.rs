@@ -1,0 +1,122 @@
+//! What to do about it. Pure: assessments, probe results and time in, decisions out.
+//!
+//! [`Suspicion`] follows one service from the first doubt to a verdict; [`LinkPolicy`] follows one link from the
+//! withdrawal to the next announcement.
+
+mod hold_down;
+mod link;
+mod suspicion;
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::clock::MonotonicTime;
+
+pub use self::{
+    hold_down::HoldDown,
+    link::{LinkPhase, LinkPolicy, Wish},
+    suspicion::{PROBES_IN_BURST, Suspicion, SuspicionSettings, Verdict},
+};
+
+/// What an operator is told about a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum State {
+    /// Not enough was seen of it; its silence means nothing yet.
+    #[default]
+    Unarmed,
+    /// Queries are answered.
+    Healthy,
+    /// No queries come.
+    Idle,
+    /// Answers that should have come did not; probes are asking.
+    Suspect,
+    /// It does not answer: queries that arrive here are lost.
+    Blackholed,
+    /// Its link was put down.
+    Withdrawn,
+    /// Its link is down; probes are answered again and the hold-down is running.
+    Holding,
+}
+
+impl State {
+    /// All states, by their number.
+    pub const ALL: [Self; 7] = [
+        Self::Unarmed,
+        Self::Healthy,
+        Self::Idle,
+        Self::Suspect,
+        Self::Blackholed,
+        Self::Withdrawn,
+        Self::Holding,
+    ];
+
+    /// Its name, as in events and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unarmed => "unarmed",
+            Self::Healthy => "healthy",
+            Self::Idle => "idle",
+            Self::Suspect => "suspect",
+            Self::Blackholed => "blackholed",
+            Self::Withdrawn => "withdrawn",
+            Self::Holding => "holding",
+        }
+    }
+}
+
+/// What came back of a burst of local probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Burst {
+    /// When the first was sent.
+    pub started_at: MonotonicTime,
+    /// When the last was answered or refused, or the window closed.
+    pub finished_at: MonotonicTime,
+    /// Probes that could be sent.
+    pub sent: u8,
+    /// Probes that were answered, by whatever rcode.
+    pub answered: u8,
+    /// Probes that found no socket (`ECONNREFUSED`).
+    pub refused: u8,
+}
+
+impl Burst {
+    /// Nothing came back of a whole burst. A probe that could not be sent says nothing about the service.
+    #[must_use]
+    pub fn is_failed(&self) -> bool {
+        self.sent >= PROBES_IN_BURST && self.answered == 0
+    }
+
+    /// A whole burst came back.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.sent >= PROBES_IN_BURST && self.answered >= self.sent
+    }
+}
+
+/// A reason not to withdraw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Guard {
+    /// Neither `--arm` nor `armed = true` was given.
+    Observing,
+}
+
+impl Guard {
+    /// All guards.
+    pub const ALL: [Self; 1] = [Self::Observing];
+
+    /// Its name, as in events and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Observing => "observing",
+        }
+    }
+}
+
+/// Wait between attempts at something that failed: long enough not to fill a log, short enough for a route.
+const RETRY_AFTER: Duration = Duration::from_secs(1);

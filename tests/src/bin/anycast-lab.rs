@@ -1,0 +1,84 @@
+//! `anycast-lab`: runs the failover scenario. `cargo xtask run` builds and starts it, as root.
+
+use anycast_tests::arguments::LabArguments;
+use anycast_tests::interrupt::{self, Interrupted};
+use anycast_tests::lab::Binaries;
+use anycast_tests::narrator::Narrator;
+use anycast_tests::network::Node;
+use anycast_tests::responder;
+use anycast_tests::scenario::{Failover, failover};
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use std::io::Write;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(version, about, long_about = None)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Stop the nearer node's DNS server and watch the traffic move
+    Failover(LabArguments),
+    /// Answer DNS queries as a node's server does (the lab starts it where no real server can be had)
+    #[command(hide = true)]
+    Responder {
+        /// The node's name
+        node: String,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Failover(arguments) => run(&arguments),
+        Command::Responder { node } => respond(&node),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) if error.is::<Interrupted>() => {
+            eprintln!("{error}");
+            ExitCode::from(interrupt::EXIT_CODE as u8)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &LabArguments) -> Result<ExitCode> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("the lab needs root, for network namespaces and BPF; `cargo xtask run` starts it through sudo");
+    }
+    interrupt::catch().context("can't catch Ctrl-C")?;
+    let mut narrator = Narrator::new(arguments.family);
+    let options = Failover {
+        rate_qps: arguments.rate,
+        floor: arguments.floor,
+        family: arguments.family,
+        duration: arguments.duration,
+        server: arguments.server,
+        fault: arguments.fault,
+        binaries: Binaries::find()?,
+    };
+    let summary = failover(&options, &mut narrator)?;
+    narrator.summarise(&summary);
+    if arguments.json {
+        let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "{}", serde_json::to_string(&summary)?)?;
+    }
+    Ok(if summary.surprises().is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn respond(node: &str) -> Result<ExitCode> {
+    let node = Node::from_name(node.as_bytes()).context("there are only nodes a and b")?;
+    responder::serve(node)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,161 @@
+//! `anycast-probe` on a node.
+
+use crate::clock::Moment;
+use crate::event::Event;
+use crate::netns::Namespace;
+use crate::network::{LINK, Node};
+use crate::process::Process;
+use crate::timeline::{Observation, What};
+use crate::workdir::WorkDirectory;
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+use std::sync::mpsc::Sender;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How the daemon is configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DaemonOptions {
+    /// Whether it may touch the link.
+    pub armed: bool,
+    /// The shortest silence on which it acts.
+    pub floor: Duration,
+    /// How many answers it has to see before it arms.
+    pub arming_answers: u32,
+    /// For how long it has to see answers before it arms.
+    pub arming_time: Duration,
+    /// The first wait before it announces again.
+    pub hold_down: Duration,
+    /// How often it reports rates.
+    pub report_interval: Duration,
+}
+
+impl Default for DaemonOptions {
+    /// What the lab uses: arming and hold-down are much shorter than the daemon's own defaults.
+    fn default() -> Self {
+        Self {
+            armed: true,
+            floor: Duration::from_millis(30),
+            arming_answers: 1000,
+            arming_time: Duration::from_secs(1),
+            hold_down: Duration::from_secs(3),
+            report_interval: Duration::from_millis(500),
+        }
+    }
+}
+
+impl DaemonOptions {
+    fn configuration(&self) -> String {
+        let Self {
+            armed,
+            floor,
+            arming_answers,
+            arming_time,
+            hold_down,
+            report_interval: _,
+        } = self;
+        format!(
+            "armed = {armed}\n\
+             floor = \"{floor}ms\"\n\
+             accept_no_floor = {accept_no_floor}\n\
+             [arming]\n\
+             answers = {arming_answers}\n\
+             time = \"{arming_time}ms\"\n\
+             [return]\n\
+             hold_down = \"{hold_down}ms\"\n\
+             [[link]]\n\
+             name = \"{LINK}\"\n\
+             [[link.service]]\n\
+             name = \"dns\"\n\
+             protocol = \"dns-udp\"\n\
+             port = 53\n",
+            floor = floor.as_millis(),
+            accept_no_floor = floor.is_zero(),
+            arming_time = arming_time.as_millis(),
+            hold_down = hold_down.as_millis(),
+        )
+    }
+}
+
+/// A running daemon. Dropping it kills it.
+#[derive(Debug)]
+pub struct Daemon {
+    process: Process,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Daemon {
+    /// Starts the executable `program` on `node`; its events go to `timeline`.
+    pub fn start(
+        program: &Path,
+        node: Node,
+        options: &DaemonOptions,
+        namespace: &Namespace,
+        directory: &WorkDirectory,
+        timeline: Sender<Observation>,
+    ) -> Result<Self> {
+        let name = format!("anycast-probe-{}", node.name());
+        let configuration = directory.path().join(format!("{name}.toml"));
+        fs::write(&configuration, options.configuration())?;
+        let mut command = Command::new(program);
+        command.args(["run", "--json", "--report-interval"]);
+        command.arg(format!("{}ms", options.report_interval.as_millis()));
+        command.arg("--config").arg(&configuration);
+        let log = directory.path().join(format!("{name}.log"));
+        let mut process = Process::spawn_piped(&format!("anycast-probe on {node}"), command, namespace, &log)?;
+        let output = process.take_stdout().context("the daemon has no standard output")?;
+        let reader = thread::Builder::new().name(name).spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if timeline.send(observation(node, &line)).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self {
+            process,
+            reader: Some(reader),
+        })
+    }
+
+    /// Fails when it has ended.
+    pub fn check_running(&mut self) -> Result<()> {
+        self.process.check_running()
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Ends it by `signal` and waits for that; all events that it wrote are on the timeline afterwards. `None` when it
+    /// didn't end within `timeout` and was killed.
+    pub fn stop(mut self, signal: Signal, timeout: Duration) -> Result<Option<ExitStatus>> {
+        self.process.signal(signal)?;
+        let status = self.process.wait(timeout)?;
+        if status.is_none() {
+            self.process.kill();
+        }
+        if let Some(reader) = self.reader.take() {
+            drop(reader.join());
+        }
+        Ok(status)
+    }
+}
+
+fn observation(node: Node, line: &str) -> Observation {
+    match serde_json::from_str::<Event>(line) {
+        Ok(event) => Observation {
+            at: event.at(),
+            what: What::Daemon { node, event },
+        },
+        Err(error) => Observation {
+            at: Moment::now(),
+            what: What::Note(format!("{node} printed what is no event ({error}): {line}")),
+        },
+    }
+}

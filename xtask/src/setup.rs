@@ -1,0 +1,126 @@
+//! `cargo xtask setup`: gives the machine what it lacks to build the BPF programs and to run the lab.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anycast_tests::tools;
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::plan::{self, Plan};
+use crate::store;
+use crate::toolchain::{self, Toolchain};
+use crate::workspace::say;
+
+/// Arguments of `cargo xtask setup`.
+#[derive(clap::Args)]
+pub(crate) struct SetupArgs {
+    /// Take away everything that setup fetched
+    #[arg(long)]
+    remove: bool,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the machine has after a setup.
+#[derive(Serialize)]
+struct Report {
+    home: PathBuf,
+    toolchain: String,
+    /// The lab's programs; `null` for one that can't be had.
+    programs: BTreeMap<&'static str, Option<PathBuf>>,
+}
+
+/// What `setup --remove` took away.
+#[derive(Serialize)]
+struct Removed {
+    removed: Option<PathBuf>,
+}
+
+pub(crate) fn run(arguments: &SetupArgs) -> Result<()> {
+    let line = if arguments.remove {
+        serde_json::to_string(&remove()?)?
+    } else {
+        serde_json::to_string(&everything()?)?
+    };
+    if arguments.json {
+        println!("{line}");
+    }
+    Ok(())
+}
+
+/// The toolchain for the BPF programs, fetched first if the machine has none.
+pub(crate) fn toolchain() -> Result<Toolchain> {
+    if let Some(toolchain) = toolchain::find()? {
+        return Ok(toolchain);
+    }
+    say("this machine has no toolchain for BPF yet: setting one up");
+    let _lock = store::lock()?;
+    set_up_toolchain(Plan::new())
+}
+
+/// Fetches what the lab needs and the machine lacks. A package that can't be had is said and left out.
+pub(crate) fn lab() -> Result<()> {
+    if missing_programs().next().is_none() {
+        return Ok(());
+    }
+    let _lock = store::lock()?;
+    let mut plan = Plan::new();
+    plan.add_lab(false);
+    plan.announce();
+    plan.carry_out()
+}
+
+fn everything() -> Result<Report> {
+    let _lock = store::lock()?;
+    let mut plan = Plan::new();
+    plan.add_lab(true);
+    let toolchain = set_up_toolchain(plan)?;
+    say(format!("BPF toolchain: {}", toolchain.description));
+    let programs: BTreeMap<_, _> = plan::lab_programs()
+        .map(|name| (name, tools::find(name).map(|tool| tool.path().to_owned())))
+        .collect();
+    for (name, path) in &programs {
+        match path {
+            Some(path) => say(format!("{name}: {}", path.display())),
+            None => say(format!("{name}: can't be had; the lab does without")),
+        }
+    }
+    Ok(Report {
+        home: tools::home(),
+        toolchain: toolchain.description,
+        programs,
+    })
+}
+
+/// Carries out `plan` and what the toolchain needs besides. The lock is held: another setup may have been faster.
+fn set_up_toolchain(mut plan: Plan) -> Result<Toolchain> {
+    if toolchain::find()?.is_none() {
+        plan.add_toolchain()?;
+    }
+    plan.announce();
+    plan.carry_out()?;
+    toolchain::find()?.with_context(|| {
+        format!(
+            "the toolchain in {} doesn't run; `cargo xtask setup --remove` and setup again make it anew",
+            tools::home().display()
+        )
+    })
+}
+
+fn remove() -> Result<Removed> {
+    let home = tools::home();
+    if !home.exists() {
+        say(format!("there is no {}", home.display()));
+        return Ok(Removed { removed: None });
+    }
+    let _lock = store::lock()?;
+    store::remove(&home)?;
+    say(format!("removed {}", home.display()));
+    Ok(Removed { removed: Some(home) })
+}
+
+fn missing_programs() -> impl Iterator<Item = &'static str> {
+    plan::lab_programs().filter(|name| tools::find(name).is_none())
+}
