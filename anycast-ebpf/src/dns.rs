@@ -1,9 +1,6 @@
 //! DNS over UDP: what a message is, from the first four bytes of its header (RFC 1035, section 4.1.1).
 
-use crate::{
-    layout::{RESPONSE_KINDS, Unclassified},
-    packet::Packet,
-};
+use crate::{layout::Unclassified, packet::Packet};
 
 /// Bytes of a DNS header; a shorter message is none.
 pub const HEADER_BYTES: usize = 12;
@@ -17,8 +14,8 @@ pub enum Message {
     Answer {
         /// TC: cut off, the client will ask again over TCP.
         truncated: bool,
-        /// Index into [`RESPONSE_NAMES`](crate::layout::RESPONSE_NAMES), below [`RESPONSE_KINDS`].
-        response: usize,
+        /// Its rcode, 0 to 15.
+        rcode: u8,
     },
 }
 
@@ -29,14 +26,9 @@ pub fn message<P: Packet>(packet: &P, offset: usize) -> Result<Message, Unclassi
     if flags & 0x80 == 0 {
         return Ok(Message::Query);
     }
-    let rcode = usize::from(codes & 0x0f);
     Ok(Message::Answer {
         truncated: flags & 0x02 != 0,
-        response: if rcode < RESPONSE_KINDS - 1 {
-            rcode
-        } else {
-            RESPONSE_KINDS - 1
-        },
+        rcode: codes & 0x0f,
     })
 }
 
@@ -52,14 +44,13 @@ mod tests {
     #[test]
     fn the_flags_tell_queries_from_answers() {
         assert_eq!(of(0x01, 0x00), Ok(Message::Query));
-        let answer = |truncated, response| Ok(Message::Answer { truncated, response });
+        let answer = |truncated, rcode| Ok(Message::Answer { truncated, rcode });
         assert_eq!(of(0x84, 0x00), answer(false, 0));
         assert_eq!(of(0x86, 0x02), answer(true, 2));
         assert_eq!(of(0x80, 0x05), answer(false, 5));
-        assert_eq!(of(0x80, 0x06), answer(false, 6), "the first that has no name");
         assert_eq!(
             of(0x80, 0xff),
-            answer(false, 6),
+            answer(false, 15),
             "Z, AD and CD are not part of the rcode"
         );
     }

@@ -113,12 +113,27 @@ impl Table {
     };
 }
 
-/// Kinds of [`Counters::responses`].
-pub const RESPONSE_KINDS: usize = 7;
+/// Values of the four-bit rcode in a DNS header.
+pub const RCODES: usize = 16;
 
-/// Names of the kinds of responses, in the order of [`Counters::responses`]: the rcodes 0 to 5 and all others.
-pub const RESPONSE_NAMES: [&str; RESPONSE_KINDS] = [
-    "noerror", "formerr", "servfail", "nxdomain", "notimp", "refused", "other",
+/// Names of the rcodes (IANA DNS parameters), in the order of [`Counters::responses`].
+pub const RCODE_NAMES: [&str; RCODES] = [
+    "noerror",
+    "formerr",
+    "servfail",
+    "nxdomain",
+    "notimp",
+    "refused",
+    "yxdomain",
+    "yxrrset",
+    "nxrrset",
+    "notauth",
+    "notzone",
+    "dsotypeni",
+    "rcode12",
+    "rcode13",
+    "rcode14",
+    "rcode15",
 ];
 
 /// Counters of one service on one CPU. They only grow, and wrap after 2⁶⁴.
@@ -138,10 +153,10 @@ pub struct Counters {
     pub packets_out: u64,
     /// Answers with the TC flag (truncated: the client asks again over TCP).
     pub truncated: u64,
-    /// Answers by rcode, see [`RESPONSE_NAMES`].
-    pub responses: [u64; RESPONSE_KINDS],
-    /// Fills the second cache line; always zero.
-    pub reserved: [u64; 4],
+    /// Answers by rcode, see [`RCODE_NAMES`].
+    pub responses: [u64; RCODES],
+    /// Fills the last cache line; always zero.
+    pub reserved: [u64; 3],
 }
 
 /// Why a packet could not be classified.
@@ -182,7 +197,7 @@ const _: () = {
     assert!(size_of::<Slot>() == 32 && align_of::<Slot>() == 8);
     assert!(offset_of!(Slot, classifier) == 24 && offset_of!(Slot, bank) == 28);
     assert!(size_of::<Table>() == 8 + 32 * TABLE_SLOTS && offset_of!(Table, slots) == 8);
-    assert!(size_of::<Counters>() == 128 && align_of::<Counters>() == 64);
+    assert!(size_of::<Counters>() == 192 && align_of::<Counters>() == 64);
     assert!(offset_of!(Counters, answers) == 8 && offset_of!(Counters, responses) == 40);
     assert!(size_of::<UnclassifiedCounters>() == 64 && align_of::<UnclassifiedCounters>() == 64);
 };

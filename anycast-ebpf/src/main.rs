@@ -1,6 +1,6 @@
 //! The kernel programs: fetch bytes, count, pass. All that can be decided on the host is decided in the library.
 
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 #![expect(
     clippy::inline_always,
     reason = "a BPF program is one function to the verifier; what is left to LLVM's taste may become a call it can't follow"

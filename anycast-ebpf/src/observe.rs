@@ -44,12 +44,12 @@ pub fn count(counters: &mut Counters, direction: Direction, message: Option<dns:
     }
     match (direction, message) {
         (Direction::Ingress, Some(dns::Message::Query)) => increment(&mut counters.queries),
-        (Direction::Egress, Some(dns::Message::Answer { truncated, response })) => {
+        (Direction::Egress, Some(dns::Message::Answer { truncated, rcode })) => {
             increment(&mut counters.answers);
             if truncated {
                 increment(&mut counters.truncated);
             }
-            if let Some(responses) = counters.responses.get_mut(response) {
+            if let Some(responses) = counters.responses.get_mut(usize::from(rcode)) {
                 increment(responses);
             }
         }

@@ -62,37 +62,41 @@ fn start(
 const SESSION_TIMERS: &str = "connect delay time 1; connect retry time 1; error wait time 1, 1;";
 
 fn router_configuration() -> String {
-    let mut text = format!(
+    let mut text = String::from(
         "router id 203.0.113.1;\n\
          log stderr all;\n\
-         protocol device {{ scan time 1; }}\n\
-         protocol kernel {{ ipv4 {{ import none; export all; }}; }}\n\
-         protocol kernel {{ ipv6 {{ import none; export all; }}; }}\n"
+         protocol device { scan time 1; }\n\
+         protocol kernel { ipv4 { import none; export all; }; }\n\
+         protocol kernel { ipv6 { import none; export all; }; }\n",
     );
     for node in Node::ALL {
-        let preference = match node {
-            Node::A => 200,
-            Node::B => 100,
-        };
         for family in Family::ALL {
-            text.push_str(&format!(
-                "protocol bgp {session} {{\n\
-                 \x20 local {router_address} as {ROUTER_AS_NUMBER}; neighbor {address} as {peer};\n\
-                 \x20 passive yes; {SESSION_TIMERS}\n\
-                 \x20 {channel} {{\n\
-                 \x20   import filter {{ if net = {prefix} then {{ bgp_local_pref = {preference}; accept; }} reject; }};\n\
-                 \x20   export none;\n\
-                 \x20 }};\n}}\n",
-                session = session(node, family),
-                router_address = node.router_address(family),
-                address = node.address(family),
-                peer = node.as_number(),
-                channel = channel(family),
-                prefix = prefix(family),
-            ));
+            text += &router_session(node, family);
         }
     }
     text
+}
+
+fn router_session(node: Node, family: Family) -> String {
+    let preference = match node {
+        Node::A => 200,
+        Node::B => 100,
+    };
+    format!(
+        "protocol bgp {session} {{\n\
+         \x20 local {router_address} as {ROUTER_AS_NUMBER}; neighbor {address} as {peer};\n\
+         \x20 passive yes; {SESSION_TIMERS}\n\
+         \x20 {channel} {{\n\
+         \x20   import filter {{ if net = {prefix} then {{ bgp_local_pref = {preference}; accept; }} reject; }};\n\
+         \x20   export none;\n\
+         \x20 }};\n}}\n",
+        session = session(node, family),
+        router_address = node.router_address(family),
+        address = node.address(family),
+        peer = node.as_number(),
+        channel = channel(family),
+        prefix = prefix(family),
+    )
 }
 
 fn node_configuration(node: Node) -> String {
@@ -105,19 +109,23 @@ fn node_configuration(node: Node) -> String {
         id = node.address(Family::V4),
     );
     for family in Family::ALL {
-        text.push_str(&format!(
-            "protocol bgp {session} {{\n\
-             \x20 local {address} as {own}; neighbor {router_address} as {ROUTER_AS_NUMBER};\n\
-             \x20 {SESSION_TIMERS}\n\
-             \x20 {channel} {{ import none; export where source = RTS_DEVICE; }};\n}}\n",
-            session = session(node, family),
-            address = node.address(family),
-            own = node.as_number(),
-            router_address = node.router_address(family),
-            channel = channel(family),
-        ));
+        text += &node_session(node, family);
     }
     text
+}
+
+fn node_session(node: Node, family: Family) -> String {
+    format!(
+        "protocol bgp {session} {{\n\
+         \x20 local {address} as {own}; neighbor {router_address} as {ROUTER_AS_NUMBER};\n\
+         \x20 {SESSION_TIMERS}\n\
+         \x20 {channel} {{ import none; export where source = RTS_DEVICE; }};\n}}\n",
+        session = session(node, family),
+        address = node.address(family),
+        own = node.as_number(),
+        router_address = node.router_address(family),
+        channel = channel(family),
+    )
 }
 
 fn session(node: Node, family: Family) -> String {

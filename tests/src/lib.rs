@@ -30,3 +30,6 @@ pub mod timeline;
 pub mod tools;
 pub mod traffic;
 pub mod workdir;
+
+mod prerequisite;
+pub use prerequisite::prerequisite;

@@ -5,6 +5,7 @@ use crate::event::{Event, EventKind, Verdict};
 use crate::network::{Family, Node};
 use crate::scenario::Summary;
 use crate::timeline::{Observation, Progress, Throughput, What};
+// Writing to a string can't fail, so the results of `write!` are dropped here.
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -63,7 +64,6 @@ impl Narrator {
         self.flush(Duration::ZERO);
         let mut table = String::new();
         for (what, value) in rows(summary) {
-            // Writing to a string can't fail.
             _ = writeln!(table, "  {what:<36}{value:>12}");
         }
         let surprises = summary.surprises();
@@ -248,13 +248,13 @@ fn evidence(verdict: &Verdict) -> String {
     } = verdict;
     let mut text = format!(" {address}");
     if let Some(silence) = silence_ms {
-        text += &format!(", silent for {silence:.1} ms");
+        _ = write!(text, ", silent for {silence:.1} ms");
     }
     if let (Some(evidence), Some(threshold)) = (evidence, threshold) {
-        text += &format!(", evidence {evidence:.0} of {threshold:.0} nats");
+        _ = write!(text, ", evidence {evidence:.0} of {threshold:.0} nats");
     }
     if let Some(reason) = reason {
-        text += &format!(": {reason}");
+        _ = write!(text, ": {reason}");
     }
     text
 }
@@ -271,7 +271,8 @@ fn rates(throughput: &Throughput) -> String {
     );
     for node in Node::ALL {
         if let Some(counted) = reported.get(node) {
-            text += &format!(
+            _ = write!(
+                text,
                 " | {} counts {:.0} in {:.0} out",
                 node.name(),
                 counted.queries_per_s,
@@ -305,7 +306,10 @@ fn rows(summary: &Summary) -> Vec<(&'static str, String)> {
         ("WITHDRAW on the wire, at the router", time(summary.wire_ms)),
         ("first answer from node b", time(summary.failover_ms)),
         ("queries lost", summary.queries_lost.to_string()),
-        ("queries lost that were sent earlier", counts.lost_before_fault.to_string()),
+        (
+            "queries lost that were sent earlier",
+            counts.lost_before_fault.to_string(),
+        ),
         ("queries sent", counts.sent.to_string()),
         ("answers from node a", counts.answered.a.to_string()),
         ("answers from node b", counts.answered.b.to_string()),

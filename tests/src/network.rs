@@ -296,7 +296,7 @@ fn join_node(router: &Namespace, node: Node) -> Result<Namespace> {
 
 /// Adds the anycast link, of the first of `kinds` that this kernel has, with the service addresses on it.
 fn add_link(namespace: &Namespace, kinds: &[&'static str]) -> Result<&'static str> {
-    let mut refusals = String::new();
+    let mut refusals = Vec::new();
     for &kind in kinds {
         match namespace.ip(&format!("link add {LINK} type {kind}\n")) {
             Ok(()) => {
@@ -307,10 +307,13 @@ fn add_link(namespace: &Namespace, kinds: &[&'static str]) -> Result<&'static st
                 ))?;
                 return Ok(kind);
             }
-            Err(error) => refusals.push_str(&format!("\n{error}")),
+            Err(error) => refusals.push(error.to_string()),
         }
     }
-    bail!("this kernel has no virtual link that can hold the service addresses:{refusals}")
+    bail!(
+        "this kernel has no virtual link that can hold the service addresses:\n{}",
+        refusals.join("\n")
+    )
 }
 
 #[cfg(test)]

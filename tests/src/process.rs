@@ -141,7 +141,7 @@ impl Process {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         let skipped = lines.len().saturating_sub(LOG_TAIL_LINES);
-        lines.iter().skip(skipped).map(|line| format!("  {line}\n")).collect()
+        lines.get(skipped..).unwrap_or_default().join("\n")
     }
 
     /// Kills the child with its descendants and waits until they are gone.

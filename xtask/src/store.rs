@@ -42,7 +42,7 @@ pub(crate) fn lock() -> Result<Lock> {
         // is gone.
         let locked = directory.metadata().with_context(cannot_lock)?;
         if fs::metadata(&home).is_ok_and(|now| now.ino() == locked.ino()) {
-            fcntl(&directory, FcntlArg::F_SETFD(FdFlag::empty())).with_context(cannot_lock)?;
+            fcntl(&*directory, FcntlArg::F_SETFD(FdFlag::empty())).with_context(cannot_lock)?;
             return Ok(Lock { _directory: directory });
         }
     }

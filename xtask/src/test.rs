@@ -1,6 +1,7 @@
 //! `cargo xtask test`: format, lints and every test, after all the set-up that they need.
 
 use std::ffi::OsString;
+use std::io;
 use std::process::Command;
 use std::time::Instant;
 
@@ -115,7 +116,7 @@ fn cargo_test(arguments: &TestArgs, packages: &[&str], harness: &[&str]) -> Resu
         command.arg("--config").arg(sudo_runner()?);
     }
     command.args(&arguments.filter).arg("--").args(harness);
-    test_output::count(&mut command)
+    test_output::count(&mut command, &mut io::stderr())
 }
 
 /// Cargo configuration that runs test binaries through sudo, with the few variables that they read.

@@ -1,6 +1,6 @@
 //! Reads what `cargo test` prints.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
@@ -41,8 +41,8 @@ impl Counts {
     }
 }
 
-/// Runs a `cargo test` command; its output streams to stderr and its results are counted.
-pub(crate) fn count(command: &mut Command) -> Result<Counts> {
+/// Runs a `cargo test` command; its output streams to `echo` and its results are counted.
+pub(crate) fn count(command: &mut Command, echo: &mut impl Write) -> Result<Counts> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -54,7 +54,7 @@ pub(crate) fn count(command: &mut Command) -> Result<Counts> {
             // A test may print bytes that aren't text.
             let line = line.context("cannot read the tests' output")?;
             let line = String::from_utf8_lossy(&line);
-            writeln!(io::stderr(), "{line}").context("cannot write to stderr")?;
+            writeln!(echo, "{line}").context("cannot show the tests' output")?;
             counts.read(&line);
         }
     }
@@ -95,7 +95,11 @@ mod tests {
 
     #[test]
     fn a_command_that_dies_without_results_is_a_failure() {
-        let counts = count(Command::new("sh").args(["-c", "echo test result: ok. 2 passed; exit 3"])).unwrap();
+        let mut echo = Vec::new();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo 'test result: ok. 2 passed; 0 failed'; exit 3"]);
+        let counts = count(&mut command, &mut echo).unwrap();
+        assert_eq!(echo, b"test result: ok. 2 passed; 0 failed\n");
         assert_eq!((counts.passed, counts.failed), (2, 1));
     }
 }

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use anycast_ebpf::layout::{Counters, RESPONSE_KINDS, UNCLASSIFIED_REASONS, UnclassifiedCounters};
+use anycast_ebpf::layout::{Counters, RCODES, UNCLASSIFIED_REASONS, UnclassifiedCounters};
 use aya::{Ebpf, maps::Map};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -29,8 +29,8 @@ pub struct Reading {
     pub packets_out: u64,
     /// Answers with the TC flag.
     pub truncated: u64,
-    /// Answers by rcode, in the order of [`RESPONSE_NAMES`](anycast_ebpf::layout::RESPONSE_NAMES).
-    pub responses: [u64; RESPONSE_KINDS],
+    /// Answers by rcode, in the order of [`RCODE_NAMES`](anycast_ebpf::layout::RCODE_NAMES).
+    pub responses: [u64; RCODES],
 }
 
 /// The counters of all services. Clones share the mapping, which goes when the last is dropped.
@@ -85,7 +85,7 @@ impl Bank {
             }
         }
         let [queries, answers, packets_in, packets_out, truncated, rest @ ..] = sum;
-        let mut responses = [0; RESPONSE_KINDS];
+        let mut responses = [0; RCODES];
         for (response, word) in responses.iter_mut().zip(rest) {
             *response = word;
         }

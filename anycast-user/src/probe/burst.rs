@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
@@ -14,6 +15,7 @@ use crate::clock::MonotonicTime;
 
 /// An answer to a probe is some 100 bytes; of a longer one the header and the question are all that is looked at.
 const RECEIVE_BUFFER_BYTES: usize = 512;
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(1);
 
 /// Sends a burst and waits for its end, on the calling thread.
 pub fn burst(request: BurstRequest) -> Result<BurstResult, ProbeError> {
@@ -32,9 +34,12 @@ pub fn burst(request: BurstRequest) -> Result<BurstResult, ProbeError> {
 /// Waits until a descriptor has something or `deadline` has come (`None`: for ever).
 pub(super) fn wait(descriptors: &mut [PollFd<'_>], deadline: Option<MonotonicTime>) {
     let left = deadline.map(|deadline| TimeSpec::from(deadline.since(MonotonicTime::now())));
-    // It fails with EINTR, after which the caller looks and waits again, or for want of memory, after which it does so
-    // too and by its deadline at the latest stops.
-    let _ = ppoll(descriptors, left, None);
+    match ppoll(descriptors, left, None) {
+        // The caller looks, and waits again.
+        Ok(_) | Err(Errno::EINTR) => {}
+        // For want of memory, say. A real-time thread must not spin on that.
+        Err(_) => std::thread::sleep(PAUSE_AFTER_FAILURE),
+    }
 }
 
 pub(super) fn readable(descriptor: BorrowedFd<'_>) -> PollFd<'_> {

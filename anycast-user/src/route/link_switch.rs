@@ -230,8 +230,11 @@ mod tests {
         in_namespace(|namespace| {
             let link = namespace.service_link("anycast0");
             let mut switch = LinkSwitch::open(&link).unwrap();
-            switch.withdraw().unwrap();
+            let done = switch.withdraw().unwrap();
             namespace.set_up(link.index, true);
+            // Had somebody been that quick, the withdrawal would have been reported as failed.
+            let error = switch.read_back(done.sent_at, false).unwrap_err();
+            assert!(matches!(error, RouteError::ReadBack { up: true, .. }));
             let raised = namespace.netlink().link("anycast0").unwrap();
             assert_eq!(ownership(&raised), Ownership::NotOurs);
             assert!(has_stale_mark(&raised));
