@@ -23,7 +23,7 @@ use aya_ebpf::{
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
-use aya_log_ebpf::{error, info};
+use aya_log_ebpf::{debug, error};
 
 use crate::context::Frame;
 
@@ -65,7 +65,7 @@ fn self_test(context: TcContext) -> i32 {
     };
     match observe(table, &Frame::of_tc(&context), Direction::Ingress) {
         Ok(Some(Observed { slot, message })) => {
-            info!(
+            debug!(
                 &context,
                 "service found: classifier {}, bank index {}, recognised as a message: {}",
                 slot.classifier,

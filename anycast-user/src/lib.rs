@@ -3,14 +3,20 @@
 //! Data goes one way: [`datapath`] → [`sampler`] → [`detect`] → [`policy`] → [`route`], with [`probe`] asked on
 //! suspicion and [`export`] looking on. `detect` and `policy` are pure: time is an argument.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod datapath;
 pub mod detect;
+pub mod discover;
 pub mod engine;
 pub mod event;
 pub mod export;
 pub mod net;
 pub mod policy;
 pub mod probe;
+pub mod report;
 pub mod route;
+pub mod sampler;
+pub mod status;

@@ -1,2 +1,75 @@
-//! stub
-fn main() {}
+//! `anycast-probe`: see the library for what it does.
+
+use std::{
+    env,
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+};
+
+use anycast_user::{
+    cli::{Cli, Command, RunArgs},
+    config::{Config, ConfigError},
+    daemon::{self, Telling},
+};
+use anyhow::Result;
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+/// `EX_CONFIG` of sysexits.h.
+const EXIT_BAD_CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    let Cli { command } = Cli::parse();
+    let filter = EnvFilter::try_from_env("ANYCAST_PROBE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .init();
+    let result = match command {
+        Command::Run(args) => run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, with the causes.
+            eprintln!("anycast-probe: {error:#}");
+            if error.is::<ConfigError>() {
+                ExitCode::from(EXIT_BAD_CONFIG)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+fn run(args: &RunArgs) -> Result<()> {
+    let RunArgs {
+        link,
+        config,
+        arm,
+        floor,
+        report_interval,
+        metrics,
+        json,
+    } = args;
+    let mut effective = match (config, link) {
+        (Some(file), _) => Config::load(file)?,
+        (None, Some(link)) => Config::for_link(link),
+        (None, None) => anyhow::bail!("name a link (--link) or a configuration file (--config)"),
+    };
+    effective.armed |= *arm;
+    if let Some(floor) = floor {
+        effective.floor = *floor;
+    }
+    if let Some(metrics) = metrics {
+        effective.metrics = *metrics;
+    }
+    daemon::run(
+        &effective,
+        Telling {
+            json: *json,
+            report_interval: *report_interval,
+        },
+    )
+}

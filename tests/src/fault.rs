@@ -129,10 +129,11 @@ fn signal_all(pids: &[Pid], signal: Signal) -> Result<()> {
 }
 
 fn change_rules(namespace: &Namespace, verb: &str) -> Result<()> {
-    namespace.ip(&format!(
-        "-4 rule {verb} pref {DROP_PREFERENCE} from {SERVICE_V4} blackhole\n\
-         -6 rule {verb} pref {DROP_PREFERENCE} from {SERVICE_V6} blackhole\n"
-    ))
+    let preference = DROP_PREFERENCE.to_string();
+    for (version, source) in [("-4", SERVICE_V4.to_string()), ("-6", SERVICE_V6.to_string())] {
+        namespace.ip_output(&[version, "rule", verb, "pref", &preference, "from", &source, "blackhole"])?;
+    }
+    Ok(())
 }
 
 /// Duplicates of all UDP sockets that `pids` have on the port of DNS.

@@ -78,6 +78,32 @@ impl Binaries {
     }
 }
 
+/// Something that a lab can't do without is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingPrerequisite(String);
+
+impl std::fmt::Display for MissingPrerequisite {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for MissingPrerequisite {}
+
+/// Looks for what tests of the whole can't do without, and gives the executables to run.
+pub fn prerequisites() -> Result<Binaries, MissingPrerequisite> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(MissingPrerequisite("it needs root".into()));
+    }
+    for (program, package) in [("ip", "iproute2"), ("unshare", "util-linux"), ("bird", "bird2")] {
+        if tools::find(program).is_none() {
+            let words = format!("there is no {program} (package {package}); `cargo xtask setup` fetches what it can");
+            return Err(MissingPrerequisite(words));
+        }
+    }
+    Binaries::find().map_err(|error| MissingPrerequisite(error.to_string()))
+}
+
 /// A place in the timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark(usize);

@@ -10,7 +10,8 @@ use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::process::{Command, Stdio};
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Output, Stdio};
 use std::thread;
 
 /// A network namespace, alive as long as this value or a process in it.
@@ -70,21 +71,28 @@ impl Namespace {
 
     /// What `ip` with these arguments prints inside the namespace.
     pub fn ip_output(&self, arguments: &[&str]) -> Result<String> {
-        let output = self.run(|| {
-            ip_command()?
-                .args(arguments)
-                .stdin(Stdio::null())
-                .output()
-                .context("can't run ip")
-        })?;
+        let output = self.output(ip_command()?.args(arguments))?;
         if !output.status.success() {
-            bail!(
-                "ip {}: {}",
-                arguments.join(" "),
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            bail!("ip {}: {}", arguments.join(" "), complaint.trim());
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Runs `command` inside the namespace, without input, until it ends.
+    pub fn output(&self, command: &mut Command) -> Result<Output> {
+        let program = command.get_program().to_owned();
+        self.run(|| {
+            command
+                .stdin(Stdio::null())
+                .output()
+                .with_context(|| format!("can't run {}", program.display()))
+        })
+    }
+
+    /// What tells the namespace from every other: the number that the kernel shows in `/proc/<pid>/ns/net`.
+    pub fn inode(&self) -> Result<u64> {
+        Ok(fs::metadata(self.path())?.ino())
     }
 
     /// Writes `value` to `/proc/sys/<name>` as seen inside the namespace.

@@ -95,13 +95,7 @@ impl Process {
     /// Its descendants, nearest first; empty when it has none or is gone.
     #[must_use]
     pub fn descendants(&self) -> Vec<Pid> {
-        let mut found = children_of(self.pid());
-        let mut next = 0;
-        while let Some(&pid) = found.get(next) {
-            found.extend(children_of(pid));
-            next += 1;
-        }
-        found
+        descendants(self.pid())
     }
 
     /// Sends `signal` to the child.
@@ -188,6 +182,18 @@ fn confine(command: &mut Command, namespace: &Namespace) -> Result<()> {
     // calls that take no lock and allocate nothing. `handle` is owned by the closure, so it is open when they run.
     unsafe { command.pre_exec(prepare) };
     Ok(())
+}
+
+/// The descendants of a process, nearest first; empty when it has none or is gone.
+#[must_use]
+pub fn descendants(pid: Pid) -> Vec<Pid> {
+    let mut found = children_of(pid);
+    let mut next = 0;
+    while let Some(&pid) = found.get(next) {
+        found.extend(children_of(pid));
+        next += 1;
+    }
+    found
 }
 
 fn children_of(pid: Pid) -> Vec<Pid> {

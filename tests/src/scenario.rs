@@ -9,7 +9,7 @@ use crate::ledger::{Counts, Watch};
 use crate::network::{Family, Node};
 use crate::server::ServerKind;
 use crate::timeline::{Progress, What};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -140,6 +140,9 @@ pub fn failover(options: &Failover, progress: &mut dyn Progress) -> Result<Summa
     lab.start_traffic(options.rate_qps)?;
     wait_until_armed(&mut lab, mark, options.family)?;
     lab.run_for(STEADY)?;
+    if !lab.network().link_is_up(Node::A)? {
+        bail!("node a withdrew its route while its server was healthy: a false alarm");
+    }
 
     let mark = lab.mark();
     let watch = watch(&lab)?;

@@ -188,7 +188,12 @@ impl Server {
         directory: &WorkDirectory,
         lab: &Path,
     ) -> Result<Self> {
-        let own = directory.subdirectory(&format!("server-{}", node.name()))?;
+        // Always a new one: a killed predecessor left a file with its process id, which in a process id namespace is
+        // that of its successor too, who would take itself for running already.
+        let own = tempfile::Builder::new()
+            .prefix(&format!("server-{}-", node.name()))
+            .tempdir_in(directory.path())?
+            .keep();
         let configuration = own.join("server.conf");
         fs::write(&configuration, kind.configuration(node, &own))?;
         fs::write(own.join("zone"), zone(node))?;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tempfile::TempDir;
 
 /// What the directories' names start with; the process id of their lab follows.
@@ -38,13 +38,6 @@ impl WorkDirectory {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()
-    }
-
-    /// Makes a directory in it.
-    pub fn subdirectory(&self, name: &str) -> Result<PathBuf> {
-        let path = self.path().join(name);
-        fs::create_dir_all(&path)?;
-        Ok(path)
     }
 }
 

@@ -54,8 +54,8 @@ pub(crate) fn install(major: u32, llvm_tree: Option<&Path>) -> Result<()> {
                 .env("LD_LIBRARY_PATH", tools::library_path(tree));
         }
         stream(&mut command).context(
-            "bpf-linker can't be built; the network or a C++ compiler (package g++) may be missing. Another way is a \
-             bpf-linker of your own on PATH: https://github.com/aya-rs/bpf-linker",
+            "bpf-linker can't be built; the network, a C++ compiler or LLVM's development files may be missing. Another \
+             way is a bpf-linker of your own on PATH, from https://github.com/aya-rs/bpf-linker/releases",
         )
     })?;
     store::remove(&build)

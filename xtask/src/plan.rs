@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anycast_tests::tools;
 use anyhow::{Context, Result, bail, ensure};
@@ -44,6 +45,9 @@ const LAB: [LabPackage; 6] = [
         programs: &["ip", "tc"],
     },
 ];
+
+/// How long a package that couldn't be had is left alone by the lab.
+const RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// One thing to do.
 enum Step {
@@ -92,10 +96,16 @@ impl Plan {
         let development = format!("llvm-{llvm}-dev");
         let tree = if self.apt.as_ref().is_some_and(|apt| apt.knows(&development)) {
             let tree = tools::home().join("llvm");
-            let wanted = vec![development, format!("llvm-{llvm}"), format!("libllvm{llvm}")];
-            self.add_tree(&tree, wanted, true)?;
+            self.add_tree(
+                &tree,
+                vec![development, format!("llvm-{llvm}"), format!("libllvm{llvm}")],
+                true,
+            )?;
             Some(tree)
+        } else if bpf_linker::of_the_user().is_some() {
+            return Ok(());
         } else {
+            // The build finds what LLVM the machine has, or says that it has none.
             None
         };
         self.steps.push(Step::BpfLinker { llvm, tree });
@@ -126,6 +136,7 @@ impl Plan {
             self.add_tree(&toolchain::rust_tree(), wanted, true)?;
             return Ok(major);
         }
+        say("apt has no rustc-web with a BPF core for this machine; rustup is next");
         ensure!(
             rustup::is_there(),
             "this machine has no compiler for BPF, and neither apt (package rustc-web) nor rustup to get one. Install \
@@ -141,7 +152,7 @@ impl Plan {
             let missing = package.programs.iter().any(|program| tools::find(program).is_none());
             let tree = tools::trees().join(package.name);
             if missing
-                && (again || !unavailable(&tree).exists())
+                && (again || !gave_up_lately(&tree))
                 && let Err(error) = self.add_tree(&tree, vec![package.name.to_owned()], false)
             {
                 give_up(&tree, &error);
@@ -204,11 +215,13 @@ impl Plan {
                 )),
             }
         }
-        say(format!(
-            "in all {} MB of Debian packages, {} MB when unpacked",
-            download / 1_000_000,
-            unpacked / 1_000_000
-        ));
+        if download > 0 {
+            say(format!(
+                "in all {} MB of Debian packages, {} MB when unpacked",
+                download / 1_000_000,
+                unpacked / 1_000_000
+            ));
+        }
     }
 
     /// Does it all. What isn't required and fails is remembered and left out.
@@ -249,14 +262,23 @@ impl Plan {
     }
 }
 
-/// The file that remembers that a package of the lab can't be had, so that not every run tries again.
+/// The file that remembers that a package of the lab couldn't be had.
 fn unavailable(tree: &Path) -> PathBuf {
     tree.with_extension("unavailable")
 }
 
+/// Whether it is too early to try again: asking the archives takes seconds, which not every run of the lab should.
+fn gave_up_lately(tree: &Path) -> bool {
+    fs::metadata(unavailable(tree))
+        .and_then(|marker| marker.modified())
+        .is_ok_and(|when| when.elapsed().is_ok_and(|age| age < RETRY_AFTER))
+}
+
 fn give_up(tree: &Path, error: &anyhow::Error) {
     let name = tree.file_name().unwrap_or_default().display();
-    say(format!("{name} can't be had, and the lab does without: {error:#}"));
+    say(format!(
+        "{name} can't be had ({error:#}): the lab does without; `cargo xtask setup` tries again"
+    ));
     let remembered =
         store::create(&tools::trees()).and_then(|()| Ok(fs::write(unavailable(tree), format!("{error:#}\n"))?));
     if let Err(error) = remembered {

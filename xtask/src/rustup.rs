@@ -44,10 +44,11 @@ pub(crate) fn install() -> Result<()> {
         clean_command("rustup")
             .env("RUSTUP_HOME", rustup_home())
             .env_remove("RUSTUP_TOOLCHAIN")
+            .env_remove("RUST_BACKTRACE")
             .args(["toolchain", "install", NIGHTLY, "--no-self-update"])
             .args(["--profile", "minimal", "--component", "rust-src"]),
     )
-    .context("rustup can't download a nightly toolchain")
+    .context("rustup can't download a nightly toolchain; is the network there?")
 }
 
 /// What [`install`] is going to do, for the operator.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anycast_tests::tools;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::workspace::{capture, cargo, clean_command};
 use crate::{bpf_linker, rustup};
@@ -57,7 +57,6 @@ impl Toolchain {
             // Compiling for BPF needs unstable features, and none of the compilers but nightly allows them unasked.
             .env("RUSTC_BOOTSTRAP", "1")
             .env(linker_variable, &self.linker)
-            // The paths name the programs; a rustup proxy would choose again.
             .env_remove("RUSTUP_TOOLCHAIN");
         if let Some(path) = &self.compiler.library_path {
             command.env("LD_LIBRARY_PATH", path);
@@ -75,18 +74,18 @@ impl Toolchain {
     }
 }
 
-/// The toolchain to use, or `None` when there is none.
+/// The toolchain to use, or `None` when setup has to make one.
 pub(crate) fn find() -> Result<Option<Toolchain>> {
-    let choice = env::var(CHOICE_VARIABLE).ok();
-    Ok(match choice.as_deref() {
-        None | Some("") => private().or_else(nightly).or_else(on_path),
-        Some("private") => private(),
-        Some("nightly") => nightly(),
-        Some("path") => on_path(),
-        Some(other) => {
-            bail!("{CHOICE_VARIABLE} is {other:?}; it can be private, nightly or path")
-        }
-    })
+    let choice = env::var(CHOICE_VARIABLE).unwrap_or_default();
+    let (found, wanted) = match choice.as_str() {
+        "" => return Ok(private().or_else(nightly).or_else(on_path)),
+        "private" => return Ok(private()),
+        "nightly" => (nightly(), "rustup's nightly with the component rust-src"),
+        "path" => (on_path(), "a rustc on PATH with a BPF core or rust-src"),
+        _ => bail!("{CHOICE_VARIABLE} is {choice:?}; it can be private, nightly or path"),
+    };
+    let found = found.with_context(|| format!("{CHOICE_VARIABLE}={choice} needs {wanted}, and a bpf-linker on PATH"));
+    found.map(Some)
 }
 
 /// The compiler that setup fetched, whether or not its linker has been built yet.
@@ -104,8 +103,10 @@ pub(crate) fn rust_tree() -> PathBuf {
 }
 
 fn private() -> Option<Toolchain> {
-    let linker = bpf_linker::private()?;
-    Toolchain::new("setup's", private_compiler()?, linker)
+    let compiler = private_compiler()?;
+    // Where LLVM's development files can't be had, the user's own bpf-linker serves rustup's compiler.
+    let linker = bpf_linker::private().or_else(|| bpf_linker::of_the_user().filter(|_| compiler.builds_core))?;
+    Toolchain::new("setup's", compiler, linker)
 }
 
 fn nightly() -> Option<Toolchain> {
@@ -163,10 +164,11 @@ impl Compiler {
         let rustlib = sysroot.join("lib/rustlib");
         let has_core = rustlib.join(TARGET).join("lib").is_dir();
         let has_source = rustlib.join("src/rust/library/Cargo.lock").is_file();
-        let own_cargo = sysroot.join("bin/cargo");
+        // In the sysroot stand the programs themselves, not rustup's proxies for them, which would choose again.
+        let in_sysroot = |name: &str| Some(sysroot.join("bin").join(name)).filter(|path| path.is_file());
         (has_core || has_source).then(|| Self {
-            rustc: rustc.to_owned(),
-            cargo: if own_cargo.is_file() { own_cargo } else { cargo() },
+            rustc: in_sysroot("rustc").unwrap_or_else(|| rustc.to_owned()),
+            cargo: in_sysroot("cargo").unwrap_or_else(cargo),
             library_path,
             builds_core: !has_core,
             release,

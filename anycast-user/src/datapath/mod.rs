@@ -175,7 +175,7 @@ fn fill_table(ebpf: &mut Ebpf, services: &[Service], cpus: u32) -> Result<(), Da
     anycast_ebpf::table::fill(&mut table.0, &slots).map_err(|_| DatapathError::NoPerfectHash)?;
     let map = ebpf.map_mut("TABLE").ok_or(DatapathError::Missing("TABLE"))?;
     let mut map: Array<_, Plain> = map.try_into().map_err(Box::new)?;
-    map.set(0, &*table, 0).map_err(Box::new)?;
+    map.set(0, table.as_ref(), 0).map_err(Box::new)?;
     Ok(())
 }
 

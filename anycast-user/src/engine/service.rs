@@ -27,8 +27,8 @@ pub(super) struct Service {
     next_arming_probe: MonotonicTime,
     /// A burst is under way.
     asked: bool,
-    /// An alert was raised and its cause has not gone.
-    alerted: bool,
+    /// The alert that was raised and whose cause has not gone.
+    alerted: Option<AlertKind>,
     /// The last burst of this suspicion that was told of, as answered and refused.
     told: Option<(bool, bool)>,
     /// Must answer before its link comes back.
@@ -58,7 +58,7 @@ impl Service {
             armed: false,
             next_arming_probe: sample.at,
             asked: false,
-            alerted: false,
+            alerted: None,
             told: None,
             must_answer: true,
             returned: None,
@@ -106,7 +106,7 @@ impl Service {
         let was = self.state;
         match verdict {
             Verdict::Clear => {
-                self.alerted = false;
+                self.alerted = None;
                 self.told = None;
                 if self.assessment.idle {
                     self.enter(State::Idle, Reason::NoQueries, now, effects);
@@ -155,7 +155,7 @@ impl Service {
             State::Withdrawn | State::Holding => self.returned = Some(burst.is_good()),
             State::Unarmed if burst.answered > 0 => {
                 self.armed = true;
-                self.alerted = false;
+                self.alerted = None;
                 self.enter(State::Healthy, Reason::Armed, now, effects);
             }
             State::Unarmed => {
@@ -242,8 +242,8 @@ impl Service {
     }
 
     fn alert(&mut self, link: usize, kind: AlertKind, now: MonotonicTime, effects: &mut impl Effects) {
-        if !self.alerted {
-            self.alerted = true;
+        if self.alerted != Some(kind) {
+            self.alerted = Some(kind);
             effects.event(Event {
                 at: now,
                 kind: EventKind::Alert {

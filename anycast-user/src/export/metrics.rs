@@ -12,7 +12,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::snapshot::{LinkSnapshot, STATES, SamplerSnapshot, ServiceSnapshot, Snapshot};
+use crate::policy::State;
+
+use super::snapshot::{LinkSnapshot, SamplerSnapshot, ServiceSnapshot, Snapshot};
 
 /// Content type of [`Exporter::encode`]'s text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -117,8 +119,8 @@ fn services(out: &mut Families<'_>, services: &[ServiceSnapshot]) -> fmt::Result
         "1 for the state that the service is in, 0 for the others.",
         None,
         each().flat_map(|([link, name, address], service)| {
-            STATES.into_iter().map(move |state| {
-                let labels = [link, name, address, ("state", state)];
+            State::ALL.into_iter().map(move |state| {
+                let labels = [link, name, address, ("state", state.name())];
                 (labels, i64::from(state == service.state))
             })
         }),

@@ -6,4 +6,4 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub use snapshot::{LinkSnapshot, STATES, SamplerSnapshot, ServiceSnapshot, Snapshot};
+pub use snapshot::{LinkSnapshot, SamplerSnapshot, ServiceSnapshot, Snapshot};

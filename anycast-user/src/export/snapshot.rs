@@ -3,16 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-/// Every state of a service; `anycast_probe_service_state` is 1 for one of them.
-pub const STATES: [&str; 7] = [
-    "unarmed",
-    "healthy",
-    "idle",
-    "suspect",
-    "blackholed",
-    "withdrawn",
-    "holding",
-];
+use crate::policy::State;
 
 /// What the exporter reads at scrape time; must not disturb the sampling thread.
 pub trait Snapshot: Send + Sync + fmt::Debug + 'static {
@@ -45,8 +36,8 @@ pub struct ServiceSnapshot {
     pub truncated: u64,
     /// Answers by DNS response code, each code once.
     pub responses_by_rcode: Vec<(&'static str, u64)>,
-    /// One of [`STATES`].
-    pub state: &'static str,
+    /// Its state; `anycast_probe_service_state` is 1 for this one and 0 for the others.
+    pub state: State,
     /// Evidence of silence, in nats.
     pub evidence_nats: f64,
     /// Evidence that a withdrawal needs, in nats.

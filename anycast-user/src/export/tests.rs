@@ -9,7 +9,9 @@ use tokio::time::timeout;
 
 use super::http::{BindError, Limits, bind, serve};
 use super::metrics::Exporter;
-use super::{LinkSnapshot, STATES, SamplerSnapshot, ServiceSnapshot, Snapshot};
+use crate::policy::State;
+
+use super::{LinkSnapshot, SamplerSnapshot, ServiceSnapshot, Snapshot};
 
 /// Only against a hang: no test waits for it when the code is right.
 const HANG: Duration = Duration::from_secs(60);
@@ -32,7 +34,7 @@ impl Snapshot for Node {
             answers: 9,
             truncated: 1,
             responses_by_rcode: vec![("NOERROR", 7), ("SERVFAIL", 2)],
-            state: "suspect",
+            state: State::Suspect,
             evidence_nats: 1.5,
             threshold_nats: 22.0,
         };
@@ -118,8 +120,9 @@ fn every_metric_has_its_line() {
         format!("anycast_probe_responses_total{{{service},rcode=\"NOERROR\"}} 7"),
         format!("anycast_probe_responses_total{{{service},rcode=\"SERVFAIL\"}} 2"),
     ];
-    expected.extend(STATES.map(|state| {
-        let value = if state == "suspect" { "1" } else { "0" };
+    expected.extend(State::ALL.map(|state| {
+        let value = if state == State::Suspect { "1" } else { "0" };
+        let state = state.name();
         format!("anycast_probe_service_state{{{service},state=\"{state}\"}} {value}")
     }));
     expected.extend([

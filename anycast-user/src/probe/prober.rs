@@ -16,6 +16,7 @@ use crate::route::{Scheduling, request_realtime};
 const PRIORITY: i32 = 40;
 
 /// The running prober. Dropping it ends its thread; bursts under way are given up.
+#[derive(Debug)]
 pub struct Prober {
     // The order matters: the bell's end is what wakes the thread to find that no more requests can come.
     requests: SyncSender<BurstRequest>,

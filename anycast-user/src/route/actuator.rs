@@ -54,6 +54,7 @@ pub struct Outcome {
 }
 
 /// The running actuator. Dropping `commands` (or all of it) ends its thread, which never touches a link on its way.
+#[derive(Debug)]
 pub struct Actuator {
     /// Where orders go; `try_send` neither blocks nor allocates.
     pub commands: SyncSender<Command>,

@@ -39,14 +39,19 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) if error.is::<Interrupted>() => {
-            eprintln!("{error}");
+            say(&error.to_string());
             ExitCode::from(interrupt::EXIT_CODE as u8)
         }
         Err(error) => {
-            eprintln!("error: {error:#}");
+            say(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Not `eprintln!`, which panics when the terminal has gone away, as on SIGHUP.
+fn say(words: &str) {
+    _ = writeln!(std::io::stderr(), "{words}");
 }
 
 fn run(arguments: &LabArguments) -> Result<ExitCode> {

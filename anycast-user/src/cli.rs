@@ -1,0 +1,56 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{MetricsListen, parse_duration, parse_floor};
+
+/// Withdraws an anycast route within milliseconds of its service's death, by watching the traffic itself.
+///
+/// Exit codes: 0 it ended as told, 1 an error, 2 wrong usage, 78 a bad configuration.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch the services of a link; without --arm (or `armed = true`) only say what would be done
+    Run(RunArgs),
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The dummy link that holds the service addresses; the rest is found by looking
+    #[arg(
+        long,
+        value_name = "NAME",
+        required_unless_present = "config",
+        conflicts_with = "config"
+    )]
+    pub link: Option<String>,
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = "ANYCAST_PROBE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Put the link down when its service is dead, and up again when it has recovered
+    #[arg(long)]
+    pub arm: bool,
+    /// Least age of a suspicion before it may withdraw; 0ms promises nothing about short pauses
+    #[arg(long, value_name = "TIME", value_parser = parse_floor)]
+    pub floor: Option<Duration>,
+    /// How often to tell what the services do
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub report_interval: Duration,
+    /// Where to serve metrics: ADDRESS:PORT, or off
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<MetricsListen>,
+    /// Events as JSON lines on stdout
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,235 @@
+//! What happens, told twice: in words for people and as a JSON line for programs.
+//!
+//! The sampling thread makes [`Event`]s: numbers only, nothing allocated. The names of links and services are put in
+//! where they are read, by [`Described`].
+
+mod json;
+mod notice;
+mod words;
+
+use std::{net::IpAddr, time::Duration};
+
+pub use self::{json::line, notice::Notice};
+use crate::{
+    clock::MonotonicTime,
+    detect::Nats,
+    policy::{Guard, State},
+};
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Event {
+    /// When.
+    pub at: MonotonicTime,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// The numbers behind a decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Evidence, bursts of probes not included.
+    pub evidence: Nats,
+    /// Evidence at which silence alone is proof.
+    pub threshold: Nats,
+    /// Time since the last answer.
+    pub silence: Duration,
+}
+
+/// Why a service changed its state, or its route was withdrawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Enough answers were seen for long enough, and a probe was answered.
+    Armed,
+    /// Watching from zero.
+    Restarted,
+    /// No query for a while.
+    NoQueries,
+    /// Queries come again.
+    QueriesAgain,
+    /// Answers that should have come did not.
+    AnswersMissing,
+    /// Answers come again.
+    AnswersAgain,
+    /// Answers are missing, but a local probe was answered.
+    ProbesAnswered,
+    /// Neither clients nor probes get an answer.
+    SilentAndProbesFail,
+    /// Nobody listens on the port.
+    NoSocket,
+    /// The link was put down.
+    LinkDown,
+    /// Every probe is answered; the hold-down runs.
+    ProbesGood,
+    /// A probe failed; the hold-down starts anew.
+    ProbesBad,
+    /// The link is up again.
+    LinkUp,
+}
+
+/// What needs a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlertKind {
+    /// Probes are answered, but no answer leaves by the uplinks.
+    EgressBroken,
+    /// The link could not be put down.
+    LinkDownFailed,
+    /// The link could not be put up.
+    LinkUpFailed,
+    /// The service answers its clients, but not local probes: it can't be armed.
+    ProbesUnanswered,
+}
+
+/// Kinds of [`Event`]. `service` and `link` are indices into the daemon's lists.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum EventKind {
+    /// A service changed its state.
+    State {
+        /// Whose.
+        service: usize,
+        /// Before.
+        from: State,
+        /// After.
+        to: State,
+        /// The numbers at that moment.
+        figures: Figures,
+        /// Why.
+        reason: Reason,
+    },
+    /// A burst of probes came back during a suspicion.
+    Probe {
+        /// Who was asked.
+        service: usize,
+        /// Probes sent.
+        sent: u8,
+        /// Probes answered.
+        answered: u8,
+        /// Probes that found no socket.
+        refused: u8,
+    },
+    /// The route of a service is being withdrawn; the event's time is that of the decision.
+    Withdraw {
+        /// For whose sake.
+        service: usize,
+        /// The numbers.
+        figures: Figures,
+        /// Why.
+        reason: Reason,
+    },
+    /// It would have been withdrawn.
+    WouldWithdraw {
+        /// For whose sake.
+        service: usize,
+        /// The numbers.
+        figures: Figures,
+        /// Why.
+        reason: Reason,
+        /// What spoke against it.
+        guard: Guard,
+    },
+    /// The kernel acknowledged that a link is down, and it was read back so.
+    LinkDown {
+        /// Which.
+        link: usize,
+        /// From the decision to the acknowledgement.
+        took: Duration,
+    },
+    /// A link has to wait before it is announced again.
+    HoldDown {
+        /// Which.
+        link: usize,
+        /// How long all of its services must answer.
+        hold: Duration,
+    },
+    /// A link is being put up.
+    Announce {
+        /// Which.
+        link: usize,
+    },
+    /// The kernel acknowledged that a link is up, and it was read back so.
+    LinkUp {
+        /// Which.
+        link: usize,
+        /// From the decision to the acknowledgement.
+        took: Duration,
+    },
+    /// Something needs a person.
+    Alert {
+        /// The link it is about.
+        link: usize,
+        /// The service, when it is about one.
+        service: Option<usize>,
+        /// What.
+        kind: AlertKind,
+    },
+}
+
+/// The names behind the indices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Links by index.
+    pub links: Vec<String>,
+    /// Services by index.
+    pub services: Vec<ServiceName>,
+}
+
+/// What a service is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceName {
+    /// Index of its link.
+    pub link: usize,
+    /// Name of the service.
+    pub service: String,
+    /// The service address.
+    pub address: IpAddr,
+}
+
+impl Names {
+    pub(crate) fn link(&self, link: usize) -> &str {
+        self.links.get(link).map_or("?", String::as_str)
+    }
+}
+
+/// An event with names.
+#[derive(Clone, Copy, Debug)]
+pub struct Described<'a> {
+    /// The event.
+    pub event: &'a Event,
+    /// The names.
+    pub names: &'a Names,
+}
+
+impl EventKind {
+    /// Its name in JSON.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::State { .. } => "state",
+            Self::Probe { .. } => "probe",
+            Self::Withdraw { .. } => "withdraw",
+            Self::WouldWithdraw { .. } => "would_withdraw",
+            Self::LinkDown { .. } => "link_down",
+            Self::HoldDown { .. } => "hold_down",
+            Self::Announce { .. } => "announce",
+            Self::LinkUp { .. } => "link_up",
+            Self::Alert { .. } => "alert",
+        }
+    }
+}
+
+impl AlertKind {
+    /// Its name in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EgressBroken => "egress-broken",
+            Self::LinkDownFailed => "link-down-failed",
+            Self::LinkUpFailed => "link-up-failed",
+            Self::ProbesUnanswered => "probes-unanswered",
+        }
+    }
+}
+
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}

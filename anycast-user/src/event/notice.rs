@@ -1,0 +1,99 @@
+//! What the daemon says when it starts and ends.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::line;
+use crate::{
+    clock::MonotonicTime,
+    datapath::{Attached, EgressHook, IngressHook},
+};
+
+/// What the daemon says when it starts and stops, besides [`Event`]s; these know their names themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice<'a> {
+    /// The daemon runs.
+    Started {
+        /// Whether it may touch links.
+        armed: bool,
+        /// The links that it watches.
+        links: &'a [String],
+    },
+    /// An uplink is watched.
+    Attached {
+        /// Its name.
+        uplink: &'a str,
+        /// How.
+        attached: &'a Attached,
+    },
+    /// An uplink would not take the first choice of a hook.
+    AttachFallback {
+        /// Its name.
+        uplink: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
+    /// The daemon ends; links stay as they are.
+    Stopped,
+}
+
+impl Notice<'_> {
+    /// As one JSON object.
+    #[must_use]
+    pub fn to_json(&self, at: MonotonicTime) -> Value {
+        match self {
+            Self::Started { armed, links } => line(
+                at,
+                "started",
+                json!({"version": env!("CARGO_PKG_VERSION"), "armed": armed, "links": links}),
+            ),
+            Self::Attached { uplink, attached } => line(
+                at,
+                "attached",
+                json!({"uplink": uplink, "ingress": attached.ingress, "egress": attached.egress}),
+            ),
+            Self::AttachFallback { uplink, reason } => {
+                line(at, "attach_fallback", json!({"uplink": uplink, "reason": reason}))
+            }
+            Self::Stopped => line(at, "stopped", json!({})),
+        }
+    }
+}
+
+impl fmt::Display for Notice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started { armed: true, links } => write!(f, "ARMED: may put down {}", links.join(", ")),
+            Self::Started { armed: false, links } => {
+                write!(
+                    f,
+                    "observing {}: nothing is touched (--arm or `armed = true` lets it act)",
+                    links.join(", ")
+                )
+            }
+            Self::Attached {
+                uplink,
+                attached: Attached { ingress, egress, .. },
+            } => {
+                let ingress = match ingress {
+                    IngressHook::Xdp => "native XDP",
+                    IngressHook::XdpGeneric => "generic XDP",
+                    IngressHook::Tc => "tc ingress",
+                };
+                let egress = match egress {
+                    EgressHook::Tcx => "TCX egress",
+                    EgressHook::Clsact => "clsact egress",
+                };
+                write!(f, "uplink {uplink}: queries by {ingress}, answers by {egress}")
+            }
+            Self::AttachFallback { uplink, reason } => {
+                write!(
+                    f,
+                    "uplink {uplink}: no XDP ({reason}); using tc ingress, which counts the same"
+                )
+            }
+            Self::Stopped => f.write_str("stopped; links stay as they are"),
+        }
+    }
+}

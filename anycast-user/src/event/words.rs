@@ -1,0 +1,153 @@
+//! Events in words, for a person at three in the morning.
+
+use std::fmt;
+
+use super::{AlertKind, Described, EventKind, Figures, Reason, milliseconds};
+use crate::policy::{Guard, State};
+
+impl Described<'_> {
+    fn of(&self, service: usize) -> String {
+        self.names.services.get(service).map_or_else(
+            || "?".into(),
+            |name| format!("{} at {} on {}", name.service, name.address, self.names.link(name.link)),
+        )
+    }
+}
+
+impl fmt::Display for Described<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.event.kind {
+            EventKind::State {
+                service,
+                from,
+                to,
+                figures,
+                reason,
+            } => {
+                write!(f, "{}: {} -> {}: {reason}", self.of(service), from.name(), to.name())?;
+                if matches!(to, State::Suspect | State::Blackholed) {
+                    write!(f, " ({figures})")
+                } else {
+                    Ok(())
+                }
+            }
+            EventKind::Probe {
+                service,
+                sent,
+                answered,
+                refused,
+            } => write!(
+                f,
+                "{}: of {sent} local probes {answered} were answered, {refused} refused",
+                self.of(service)
+            ),
+            EventKind::Withdraw {
+                service,
+                figures,
+                reason,
+            } => {
+                write!(f, "{}: WITHDRAWING: {reason} ({figures})", self.of(service))
+            }
+            EventKind::WouldWithdraw {
+                service,
+                figures,
+                reason,
+                guard,
+            } => {
+                write!(
+                    f,
+                    "{}: would withdraw, but {guard}: {reason} ({figures})",
+                    self.of(service)
+                )
+            }
+            EventKind::LinkDown { link, took } => write!(
+                f,
+                "{}: link is down, {:.2} ms after the decision; routing daemons withdraw its addresses",
+                self.names.link(link),
+                milliseconds(took)
+            ),
+            EventKind::HoldDown { link, hold } => write!(
+                f,
+                "{}: stays down until every probe has been answered for {:.1} s",
+                self.names.link(link),
+                hold.as_secs_f64()
+            ),
+            EventKind::Announce { link } => write!(f, "{}: ANNOUNCING again", self.names.link(link)),
+            EventKind::LinkUp { link, took } => {
+                write!(
+                    f,
+                    "{}: link is up, {:.2} ms after the decision",
+                    self.names.link(link),
+                    milliseconds(took)
+                )
+            }
+            EventKind::Alert { link, service, kind } => match service {
+                Some(service) => write!(f, "{}: ALERT: {kind}", self.of(service)),
+                None => write!(f, "{}: ALERT: {kind}", self.names.link(link)),
+            },
+        }
+    }
+}
+
+impl fmt::Display for AlertKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EgressBroken => {
+                "the server answers local probes, but no answer leaves by the uplinks: look for a firewall rule, a lost \
+                 route or a missing uplink; the route is not withdrawn for this"
+            }
+            Self::LinkDownFailed => {
+                "the link could not be put down and is still announced; trying again: put it down by hand with \
+                 `ip link set dev <link> down`"
+            }
+            Self::LinkUpFailed => "the link could not be put up; trying again after another hold-down",
+            Self::ProbesUnanswered => {
+                "clients are answered, but local probes are not: the service stays unarmed; does the server answer \
+                 queries from this host for id.server CH TXT, without a rate limit?"
+            }
+        })
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Armed => "enough answers were seen and a local probe was answered",
+            Self::Restarted => "watching from zero",
+            Self::NoQueries => "no queries come",
+            Self::QueriesAgain => "queries come again",
+            Self::AnswersMissing => "queries come, answers don't",
+            Self::AnswersAgain => "answers come again",
+            Self::ProbesAnswered => "a local probe was answered",
+            Self::SilentAndProbesFail => "queries come, no answer leaves, and local probes are not answered",
+            Self::NoSocket => "no answer leaves, and nobody listens on the port",
+            Self::LinkDown => "its link was put down",
+            Self::ProbesGood => "every local probe is answered",
+            Self::ProbesBad => "a local probe was not answered",
+            Self::LinkUp => "its link is up again",
+        })
+    }
+}
+
+impl fmt::Display for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Observing => "this daemon only observes (--arm or `armed = true` lets it act)",
+        })
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            evidence,
+            threshold,
+            silence,
+        } = self;
+        write!(
+            f,
+            "silent for {:.1} ms, evidence {evidence:.1} of {threshold:.1} nats",
+            milliseconds(*silence)
+        )
+    }
+}

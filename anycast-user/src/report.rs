@@ -1,0 +1,152 @@
+//! The teller: takes events from the sampling thread, puts names in, and says them on stderr in words and on stdout as
+//! JSON lines where that was asked for.
+
+use std::{
+    io::{self, Write},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{
+    clock::MonotonicTime,
+    event::{Described, Event, EventKind, Names, Notice, line},
+    policy::State,
+    status::Status,
+};
+
+/// Where it goes.
+#[derive(Debug)]
+pub struct Teller {
+    names: Arc<Names>,
+    json: bool,
+}
+
+impl Teller {
+    /// Tells in words; in JSON too when `json` is set.
+    #[must_use]
+    pub fn new(names: Arc<Names>, json: bool) -> Self {
+        Self { names, json }
+    }
+
+    /// Tells how the daemon starts or ends.
+    pub fn notice(&self, notice: &Notice<'_>) {
+        if matches!(notice, Notice::AttachFallback { .. }) {
+            tracing::warn!("{notice}");
+        } else {
+            tracing::info!("{notice}");
+        }
+        if self.json {
+            print(&notice.to_json(MonotonicTime::now()));
+        }
+    }
+
+    /// Tells `events` as they come, and every `every` what the services do, until nobody is left to send any.
+    pub async fn run(&self, mut events: mpsc::Receiver<Event>, status: &Status, every: Duration) {
+        let mut rates = Rates::new(status, MonotonicTime::now());
+        let mut ticks = interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        ticks.tick().await; // The first is immediate.
+        loop {
+            tokio::select! {
+                biased;
+                event = events.recv() => match event {
+                    Some(event) => self.event(&event),
+                    None => return,
+                },
+                _ = ticks.tick() => self.report(&rates.since_last(status, MonotonicTime::now()), status),
+            }
+        }
+    }
+
+    fn event(&self, event: &Event) {
+        let described = Described {
+            event,
+            names: &self.names,
+        };
+        match event.kind {
+            EventKind::Alert { .. } => tracing::error!("{described}"),
+            EventKind::Withdraw { .. }
+            | EventKind::WouldWithdraw { .. }
+            | EventKind::LinkDown { .. }
+            | EventKind::State {
+                to: State::Suspect | State::Blackholed,
+                ..
+            } => tracing::warn!("{described}"),
+            _ => tracing::info!("{described}"),
+        }
+        if self.json {
+            print(&described.to_json());
+        }
+    }
+
+    fn report(&self, rates: &[Rate], status: &Status) {
+        let mut services = Vec::new();
+        for ((name, rate), view) in self.names.services.iter().zip(rates).zip(status.views()) {
+            let (link, state) = (self.names.link(name.link), view.state.name());
+            let Rate { queries, answers } = rate;
+            let (service, address) = (&name.service, name.address);
+            tracing::info!("{service} at {address} on {link}: {queries:.0} queries/s, {answers:.0} answers/s, {state}");
+            services.push(json!({
+                "link": link, "service": service, "address": address, "queries_per_s": queries,
+                "answers_per_s": answers, "state": state, "evidence": view.evidence, "threshold": view.threshold,
+            }));
+        }
+        if self.json {
+            print(&line(MonotonicTime::now(), "report", json!({ "services": services })));
+        }
+    }
+}
+
+/// A reader that went away is no reason to stop watching.
+fn print(value: &Value) {
+    let _ = writeln!(io::stdout().lock(), "{value}");
+}
+
+/// Queries and answers per second of one service.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Rate {
+    queries: f64,
+    answers: f64,
+}
+
+/// The counters at the last report.
+struct Rates {
+    at: MonotonicTime,
+    counters: Vec<(u64, u64)>,
+}
+
+impl Rates {
+    fn new(status: &Status, at: MonotonicTime) -> Self {
+        Self {
+            at,
+            counters: read(status),
+        }
+    }
+
+    fn since_last(&mut self, status: &Status, now: MonotonicTime) -> Vec<Rate> {
+        let seconds = now.since(self.at).as_secs_f64().max(1e-3);
+        self.at = now;
+        let before = std::mem::replace(&mut self.counters, read(status));
+        before
+            .iter()
+            .zip(&self.counters)
+            .map(|(before, after)| Rate {
+                queries: after.0.saturating_sub(before.0) as f64 / seconds,
+                answers: after.1.saturating_sub(before.1) as f64 / seconds,
+            })
+            .collect()
+    }
+}
+
+fn read(status: &Status) -> Vec<(u64, u64)> {
+    let bank = status.bank();
+    (0..bank.services())
+        .map(|service| bank.queries_and_answers(service))
+        .collect()
+}

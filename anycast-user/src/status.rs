@@ -1,0 +1,180 @@
+//! What the sampling thread lets others see: atomics that it stores to and never waits for.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
+};
+
+use anycast_ebpf::layout::{RCODE_NAMES, UNCLASSIFIED_NAMES};
+
+use crate::{
+    datapath::Bank,
+    engine::View,
+    event::Names,
+    export::{LinkSnapshot, SamplerSnapshot, ServiceSnapshot, Snapshot},
+    policy::{Guard, State},
+};
+
+/// The state of the daemon, as far as its readers see it. Each number is right by itself; two of them may be a tick apart.
+#[derive(Debug)]
+pub struct Status {
+    armed: bool,
+    names: Arc<Names>,
+    bank: Bank,
+    services: Vec<ServiceStatus>,
+    links: Vec<LinkStatus>,
+    /// Ticks taken.
+    pub ticks: AtomicU64,
+    /// Ticks that came too late and were discarded.
+    pub late_ticks: AtomicU64,
+    /// Events that found their queue full.
+    pub events_dropped: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct ServiceStatus {
+    state: AtomicU8,
+    /// Bits of an `f64`, like the next.
+    evidence: AtomicU64,
+    threshold: AtomicU64,
+}
+
+/// What is counted of a link.
+#[derive(Debug, Default)]
+pub struct LinkStatus {
+    /// Whether it is up, as read back.
+    pub announced: AtomicBool,
+    /// Times it was put down.
+    pub withdrawals: AtomicU64,
+    /// Times it was put up again.
+    pub announcements: AtomicU64,
+    /// Withdrawals that were not carried out because the daemon only observes.
+    pub observed: AtomicU64,
+}
+
+impl Status {
+    /// Nothing has happened yet.
+    #[must_use]
+    pub fn new(armed: bool, names: Arc<Names>, bank: Bank) -> Self {
+        Self {
+            armed,
+            services: names.services.iter().map(|_| ServiceStatus::default()).collect(),
+            links: names.links.iter().map(|_| LinkStatus::default()).collect(),
+            names,
+            bank,
+            ticks: AtomicU64::new(0),
+            late_ticks: AtomicU64::new(0),
+            events_dropped: AtomicU64::new(0),
+        }
+    }
+
+    /// A link by index.
+    #[must_use]
+    pub fn link(&self, index: usize) -> Option<&LinkStatus> {
+        self.links.get(index)
+    }
+
+    /// The link of a service by index.
+    #[must_use]
+    pub fn link_of(&self, service: usize) -> Option<&LinkStatus> {
+        self.link(self.names.services.get(service)?.link)
+    }
+
+    /// Publishes what the engine shows.
+    pub fn publish(&self, views: impl Iterator<Item = View>) {
+        for (
+            status,
+            View {
+                state,
+                evidence,
+                threshold,
+            },
+        ) in self.services.iter().zip(views)
+        {
+            status.state.store(state as u8, Relaxed);
+            status.evidence.store(evidence.to_bits(), Relaxed);
+            status.threshold.store(threshold.to_bits(), Relaxed);
+        }
+    }
+
+    /// What was published last.
+    pub fn views(&self) -> impl Iterator<Item = View> {
+        self.services.iter().map(|status| View {
+            state: State::ALL
+                .get(usize::from(status.state.load(Relaxed)))
+                .copied()
+                .unwrap_or_default(),
+            evidence: f64::from_bits(status.evidence.load(Relaxed)),
+            threshold: f64::from_bits(status.threshold.load(Relaxed)),
+        })
+    }
+
+    /// The kernel's counters.
+    #[must_use]
+    pub fn bank(&self) -> &Bank {
+        &self.bank
+    }
+
+    /// The names behind the indices.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+}
+
+impl Snapshot for Status {
+    fn armed(&self) -> bool {
+        self.armed
+    }
+
+    fn services(&self) -> Vec<ServiceSnapshot> {
+        self.names
+            .services
+            .iter()
+            .zip(self.views())
+            .enumerate()
+            .map(|(index, (name, view))| {
+                let reading = self.bank.read(index);
+                ServiceSnapshot {
+                    link: self.names.link(name.link).to_owned(),
+                    service: name.service.clone(),
+                    address: name.address,
+                    queries: reading.queries,
+                    answers: reading.answers,
+                    truncated: reading.truncated,
+                    responses_by_rcode: RCODE_NAMES.into_iter().zip(reading.responses).collect(),
+                    state: view.state,
+                    evidence_nats: view.evidence,
+                    threshold_nats: view.threshold,
+                }
+            })
+            .collect()
+    }
+
+    fn unclassified(&self) -> Vec<(&'static str, u64)> {
+        UNCLASSIFIED_NAMES.into_iter().zip(self.bank.unclassified()).collect()
+    }
+
+    fn links(&self) -> Vec<LinkSnapshot> {
+        self.names
+            .links
+            .iter()
+            .zip(&self.links)
+            .map(|(name, link)| LinkSnapshot {
+                link: name.clone(),
+                announced: link.announced.load(Relaxed),
+                withdrawals: link.withdrawals.load(Relaxed),
+                announcements: link.announcements.load(Relaxed),
+                suppressed: vec![(Guard::Observing.name(), link.observed.load(Relaxed))],
+            })
+            .collect()
+    }
+
+    fn sampler(&self) -> SamplerSnapshot {
+        SamplerSnapshot {
+            ticks: self.ticks.load(Relaxed),
+            late_ticks: self.late_ticks.load(Relaxed),
+            events_dropped: self.events_dropped.load(Relaxed),
+        }
+    }
+}
