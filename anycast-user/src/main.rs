@@ -21,9 +21,11 @@ const EXIT_BAD_CONFIG: u8 = 78;
 fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     let filter = EnvFilter::try_from_env("ANYCAST_PROBE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let coloured = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        .with_ansi(coloured)
         .with_target(false)
         .init();
     let result = match command {

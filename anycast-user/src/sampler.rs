@@ -38,9 +38,11 @@ const PERIOD: (Duration, Duration) = (Duration::from_millis(1), Duration::from_m
 /// A tick that comes later than this is no evidence: what the service did meanwhile can't be told from what this machine
 /// did to everybody on it.
 const TOO_LATE: Duration = Duration::from_millis(5);
-/// How long a burst waits for answers: ten times the slowest healthy one, within these bounds.
+/// How long a burst waits for answers: ten times what all but one in a thousand healthy bursts need for their slowest
+/// round trip, within these bounds.
 const PROBE_WINDOW: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(5));
 const PROBE_WINDOW_FACTOR: u32 = 10;
+const PROBE_WINDOW_QUANTILE: f64 = 0.999;
 
 /// The time between two ticks for a given floor.
 #[must_use]
@@ -254,14 +256,13 @@ impl Hands<'_> {
         })
     }
 
-    /// A burst that came back whole shows how long a healthy one takes.
+    /// A burst that came back whole shows how long healthy answers take.
     fn learn_window(&mut self, round_trips: &mut Histogram<u64>, result: &BurstResult) {
-        if result.sent == 0 || result.answered < result.sent {
+        let Some(slowest) = result.slowest_round_trip.filter(|_| result.answered == result.sent) else {
             return;
-        }
-        let slowest = result.finished_at.since(result.started_at);
+        };
         round_trips.saturating_record(slowest.as_nanos() as u64);
-        let usual = Duration::from_nanos(round_trips.value_at_quantile(0.999));
+        let usual = Duration::from_nanos(round_trips.value_at_quantile(PROBE_WINDOW_QUANTILE));
         let (shortest, longest) = PROBE_WINDOW;
         self.window = (usual * PROBE_WINDOW_FACTOR).clamp(shortest, longest);
     }

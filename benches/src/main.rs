@@ -1,2 +1,45 @@
-//! stub
-fn main() {}
+//! `anycast-benches`: the numbers that the documentation quotes. `cargo xtask bench` builds and starts it, as root.
+//!
+//! Progress goes to stderr; with `--json` the last line on stdout is one object.
+
+mod failover;
+mod poll;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(version, about, long_about = None)]
+struct Arguments {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Run the lab's failover several times and give the spread of each latency
+    Failover(failover::FailoverArgs),
+    /// Read the counters of 64 services as every tick does
+    Poll(poll::PollArgs),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().bench {
+        _ if !nix::unistd::geteuid().is_root() => not_root(),
+        Bench::Failover(arguments) => failover::run(&arguments),
+        Bench::Poll(arguments) => poll::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn not_root() -> Result<()> {
+    bail!("benchmarks load BPF programs and make network namespaces: they need root; `cargo xtask bench` uses sudo");
+}

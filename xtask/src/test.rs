@@ -51,6 +51,9 @@ pub(crate) fn run(arguments: &TestArgs) -> Result<()> {
         println!("{}", serde_json::to_string(&report)?);
     }
     ensure!(report.failed == 0, "{} of the checks and tests failed", report.failed);
+    if let Some(filter) = &arguments.filter {
+        ensure!(report.passed + report.skipped > 0, "no test has {filter:?} in its name");
+    }
     Ok(())
 }
 

@@ -54,7 +54,7 @@ pub(super) struct Burst {
     sent: u8,
     answered: u8,
     refused: u8,
-    first_answer_rtt: Option<Duration>,
+    slowest_round_trip: Option<Duration>,
     started_at: MonotonicTime,
 }
 
@@ -83,7 +83,7 @@ impl Burst {
             sent: 0,
             answered: 0,
             refused: 0,
-            first_answer_rtt: None,
+            slowest_round_trip: None,
             started_at,
         };
         for _ in 0..request.count {
@@ -120,7 +120,7 @@ impl Burst {
             sent,
             answered,
             refused,
-            first_answer_rtt,
+            slowest_round_trip,
             ..
         } = self;
         waiting.retain(|probe| {
@@ -128,7 +128,7 @@ impl Burst {
                 Said::Nothing => return true,
                 Said::Answer => {
                     *answered += 1;
-                    first_answer_rtt.get_or_insert_with(|| MonotonicTime::now().since(probe.sent_at));
+                    *slowest_round_trip = (*slowest_round_trip).max(Some(MonotonicTime::now().since(probe.sent_at)));
                 }
                 Said::Refused => *refused += 1,
                 Said::Lost => *sent -= 1,
@@ -144,7 +144,7 @@ impl Burst {
             sent: self.sent,
             answered: self.answered,
             refused: self.refused,
-            first_answer_rtt: self.first_answer_rtt,
+            slowest_round_trip: self.slowest_round_trip,
             started_at: self.started_at,
             finished_at: now,
         })
@@ -225,7 +225,7 @@ mod tests {
             let result = burst(request(server.address(), LONG)).unwrap();
             assert_eq!(counts(&result), [16, 16, 0, 0]);
             assert!(result.finished_at < result.started_at.after(LONG));
-            assert!(result.first_answer_rtt.is_some());
+            assert!(result.slowest_round_trip.is_some());
             // Each from a port of its own.
             let mut ports = server.ports();
             ports.sort_unstable();
@@ -242,7 +242,7 @@ mod tests {
         let result = burst(request(address, LONG)).unwrap();
         assert_eq!(counts(&result), [16, 0, 16, 0]);
         assert!(result.finished_at < result.started_at.after(LONG));
-        assert_eq!(result.first_answer_rtt, None);
+        assert_eq!(result.slowest_round_trip, None);
     }
 
     #[test]

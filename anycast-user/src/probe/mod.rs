@@ -59,8 +59,8 @@ pub struct BurstResult {
     pub answered: u8,
     /// Probes that the kernel refused with "port unreachable": no socket is there (or a firewall says so).
     pub refused: u8,
-    /// From sending to the first answer, of the probe that was answered first.
-    pub first_answer_rtt: Option<Duration>,
+    /// From sending a probe to reading its answer, the longest of the burst.
+    pub slowest_round_trip: Option<Duration>,
     /// Just before the first probe was sent.
     pub started_at: MonotonicTime,
     /// When the last probe was answered or refused, or the window had passed.
