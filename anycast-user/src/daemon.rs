@@ -190,7 +190,6 @@ async fn watch(
     let status = Arc::new(Status::new(config.armed, Arc::clone(&names), datapath.bank()));
     let looks: Arc<[Look]> = plan.links.iter().map(|_| Look::default()).collect();
     let (events, told) = mpsc::channel(EVENTS_WAITING);
-    lock_memory();
     let services = plan.links.iter().flat_map(|link| &link.services);
     let prober = Prober::start(names.services.len())?;
     tell_scheduling("prober", prober.scheduling);
@@ -208,6 +207,7 @@ async fn watch(
     })
     .context("cannot start the sampling thread")?;
     tell_scheduling("sampling", sampler.scheduling);
+    lock_memory();
     teller.notice(&Notice::Started {
         armed: config.armed,
         links: &names.links,
@@ -260,12 +260,14 @@ fn engine(config: &Config, plan: &Plan, status: &Status) -> Engine {
     Engine::new(settings, &links, now)
 }
 
-fn found(armed: bool, PlannedLink { link, .. }: &PlannedLink) -> Found {
+fn found(armed: bool, PlannedLink { link, services }: &PlannedLink) -> Found {
     match (link.up, ownership(link)) {
         (true, _) => Found::Up,
         (false, Ownership::Ours) if armed => {
+            let addresses: Vec<String> = services.iter().map(|service| service.address.to_string()).collect();
+            let addresses = addresses.join(", ");
             tracing::warn!(
-                "{} was put down by an earlier run; it comes up when its services answer",
+                "{} was put down by an earlier run; it comes up when {addresses} answer",
                 link.name
             );
             Found::WithdrawnByUs
@@ -289,10 +291,11 @@ fn found(armed: bool, PlannedLink { link, .. }: &PlannedLink) -> Found {
     }
 }
 
-/// Keeps what the threads touch in memory. What is not touched is not loaded for it.
+/// Keeps in memory what the running threads touch. Not what is mapped later (`MCL_FUTURE`): under a limit on locked
+/// memory that would make an allocation fail, and nothing urgent allocates.
 fn lock_memory() {
     // SAFETY: the call changes no memory that Rust knows of, only that pages stay once they are there.
-    if unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) } != 0 {
+    if unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_ONFAULT) } != 0 {
         let error = std::io::Error::last_os_error();
         tracing::warn!(
             "memory is not locked ({error}): give the daemon CAP_IPC_LOCK, or its unit LimitMEMLOCK=infinity"

@@ -67,7 +67,7 @@ pub struct Assessment {
     pub suspicion_threshold: Nats,
     /// Time since the last answer.
     pub silence: Duration,
-    /// No query has come for [`IDLE_AFTER`].
+    /// Queries have stopped: none for a second, nor for the time of twenty answers at the usual rate.
     pub idle: bool,
 }
 
@@ -79,8 +79,10 @@ const LAG: Duration = Duration::from_millis(1);
 const RATE_TIME_CONSTANT: Duration = Duration::from_secs(10);
 /// Time constant of the share answered.
 const SHARE_TIME_CONSTANT: Duration = Duration::from_secs(60);
-/// A service without queries for this long is idle.
-pub const IDLE_AFTER: Duration = Duration::from_secs(1);
+/// A service without queries for this long may be idle.
+const IDLE_AFTER: Duration = Duration::from_secs(1);
+/// So many answers at the usual rate must be missing as well: a trickle is not idle between two queries.
+const IDLE_AFTER_ANSWERS: f64 = 20.0;
 /// Samples that are kept to look back by the lag: more than a lag at the fastest tick of 1 ms.
 const RING: usize = 4;
 
@@ -92,6 +94,8 @@ pub struct Detector {
     previous: Sample,
     first: Sample,
     last_query: MonotonicTime,
+    /// How long after the last query the service is called idle.
+    idle_after: Duration,
     last_answer: MonotonicTime,
     queries_at_last_answer: u64,
     answer_rate: Rate,
@@ -111,6 +115,7 @@ impl Detector {
             previous: sample,
             first: sample,
             last_query: sample.at,
+            idle_after: IDLE_AFTER,
             last_answer: sample.at,
             queries_at_last_answer: sample.queries,
             answer_rate: Rate::new(RATE_TIME_CONSTANT),
@@ -130,6 +135,11 @@ impl Detector {
         let answers = sample.answers.saturating_sub(self.previous.answers);
         if queries > 0 {
             self.last_query = sample.at;
+            // By the rate of now: it fades while no query comes.
+            let many_answers = IDLE_AFTER_ANSWERS / self.answer_rate.per_second();
+            self.idle_after = Duration::try_from_secs_f64(many_answers)
+                .unwrap_or(IDLE_AFTER)
+                .max(IDLE_AFTER);
         }
         if answers > 0 {
             // The answer left somewhere within the tick: taking its end is the cautious side.
@@ -187,7 +197,7 @@ impl Detector {
             threshold: (rate * budget).ln_1p(),
             suspicion_threshold: (rate / PROBE_BURSTS_PER_SECOND).ln_1p(),
             silence,
-            idle: now.since(self.last_query) >= IDLE_AFTER,
+            idle: now.since(self.last_query) >= self.idle_after,
         }
     }
 }

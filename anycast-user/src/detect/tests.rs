@@ -94,6 +94,20 @@ fn an_end_of_demand_is_no_evidence() {
 }
 
 #[test]
+fn a_trickle_is_not_idle_between_two_queries_and_an_idle_service_stays_idle() {
+    let mut drive = Drive::new();
+    for _ in 0..60 {
+        drive.run(1, 1, 1, false);
+        assert!(!drive.run(1999, 0, 0, false).assessment.idle);
+    }
+    drive.run(60_000, 0, 0, false);
+    for _ in 0..600 {
+        assert!(drive.run(1000, 0, 0, false).assessment.idle);
+    }
+    assert!(!drive.run(1, 1, 0, false).assessment.idle);
+}
+
+#[test]
 fn a_flood_that_cannot_be_answered_is_capped_by_the_usual_rate() {
     let mut drive = Drive::healthy();
     let assessment = drive.run(5, 100_000, 0, true).assessment;
