@@ -96,9 +96,10 @@ fn an_end_of_demand_is_no_evidence() {
 #[test]
 fn a_trickle_is_not_idle_between_two_queries_and_an_idle_service_stays_idle() {
     let mut drive = Drive::new();
-    for _ in 0..60 {
+    for query in 0..60 {
         drive.run(1, 1, 1, false);
-        assert!(!drive.run(1999, 0, 0, false).assessment.idle);
+        let idle = drive.run(1999, 0, 0, false).assessment.idle;
+        assert!(query < 10 || !idle, "the rate is known by now");
     }
     drive.run(60_000, 0, 0, false);
     for _ in 0..600 {
