@@ -1,7 +1,7 @@
 //! The lab's command line, shared by its own executable and by `cargo xtask run`, which passes it on.
 
 use crate::fault::Fault;
-use crate::network::Family;
+use crate::node::Family;
 use crate::server::ServerKind;
 use clap::{Args, ValueEnum};
 use std::time::Duration;

@@ -106,7 +106,7 @@ fn prefixes(list: &[NetworkPrefix]) -> Vec<Prefix> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{SERVICE_V4, SERVICE_V6};
+    use crate::node::{SERVICE_V4, SERVICE_V6};
 
     fn message(kind: u8, body: &[u8]) -> Vec<u8> {
         let length = (HEADER_BYTES + body.len()) as u16;

@@ -1,7 +1,8 @@
 //! BIRD on the nodes and the router: an eBGP session for each family, IPv6 routes by the IPv6 one.
 
 use crate::netns::Namespace;
-use crate::network::{Family, LINK, Network, Node, PerNode, SERVICE_V4, SERVICE_V6};
+use crate::network::{LINK, Network};
+use crate::node::{Family, Node, PerNode, SERVICE_V4, SERVICE_V6};
 use crate::process::Process;
 use crate::tools::Tool;
 use crate::workdir::WorkDirectory;

@@ -3,7 +3,8 @@
 use crate::clock::Moment;
 use crate::event::Event;
 use crate::netns::Namespace;
-use crate::network::{LINK, Node};
+use crate::network::LINK;
+use crate::node::Node;
 use crate::process::Process;
 use crate::timeline::{Observation, What};
 use crate::workdir::WorkDirectory;

@@ -3,7 +3,7 @@
 //! The zone `example.` (RFC 2606) has a TXT record at `node.example.` that is another on each node, so an answer tells
 //! which node gave it.
 
-use crate::network::Node;
+use crate::node::Node;
 use anyhow::Result;
 use domain::base::iana::Rcode;
 use domain::base::{Message, MessageBuilder, Name, Rtype};

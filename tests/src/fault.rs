@@ -1,7 +1,7 @@
 //! What can be done to a server or its node, and undone.
 
 use crate::netns::Namespace;
-use crate::network::{SERVICE_V4, SERVICE_V6};
+use crate::node::{SERVICE_V4, SERVICE_V6};
 use crate::server::Server;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
@@ -30,7 +30,7 @@ pub enum Fault {
     Sigstop,
     /// It dies: all of its processes are killed; undone by a new start
     Sigkill,
-    /// It lives but no longer listens: the kernel answers queries with "port unreachable"
+    /// It lives but no longer listens: the kernel answers queries with "port unreachable"; undone by a new start
     CloseSocket,
     /// It answers, but its answers don't leave the node; nothing is wrong with it when asked on the node
     DropEgress,
@@ -63,8 +63,7 @@ impl Fault {
     pub fn remedy(self) -> &'static str {
         match self {
             Self::Sigstop => "SIGCONT",
-            Self::Sigkill => "a new start of the server",
-            Self::CloseSocket => "its sockets listening again",
+            Self::Sigkill | Self::CloseSocket => "a new start of the server",
             Self::DropEgress => "answers leaving again",
         }
     }
@@ -106,12 +105,18 @@ impl Prepared {
         }
     }
 
-    /// Undoes it. A killed server has to be started anew by the caller.
+    /// Whether only a new start of the server undoes it, which is the caller's to do. A connected IPv6 socket can't be
+    /// made to listen to all again (seen on Linux 6.18): `connect` with `AF_UNSPEC` leaves the peer's address in place.
+    #[must_use]
+    pub fn needs_restart(&self) -> bool {
+        matches!(self, Self::Kill(_) | Self::Deafen(_))
+    }
+
+    /// Undoes it, as far as that is possible without a new start.
     pub fn undo(&self) -> Result<()> {
         match self {
             Self::Stop(pids) => signal_all(pids, Signal::SIGCONT),
-            Self::Kill(_) => Ok(()),
-            Self::Deafen(sockets) => sockets.iter().try_for_each(listen_to_all),
+            Self::Kill(_) | Self::Deafen(_) => Ok(()),
             Self::DropEgress(namespace) => change_rules(namespace, "del"),
         }
     }
@@ -183,19 +188,4 @@ fn deafen(socket: &OwnedFd) -> Result<()> {
         connect(socket.as_raw_fd(), &SockaddrIn::from(peer))
     };
     result.context("can't connect the server's socket to nobody")
-}
-
-fn listen_to_all(socket: &OwnedFd) -> Result<()> {
-    // The way to dissolve a datagram socket's connection (connect(2)); nix has no address type for it.
-    // SAFETY: all-zero is a valid sockaddr, of family AF_UNSPEC (0); it lives through the call and its size is given.
-    let result = unsafe {
-        let unspecified: libc::sockaddr = std::mem::zeroed();
-        libc::connect(
-            socket.as_raw_fd(),
-            &raw const unspecified,
-            size_of::<libc::sockaddr>() as libc::socklen_t,
-        )
-    };
-    nix::errno::Errno::result(result).context("can't disconnect the server's socket")?;
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! The client's books: which query was answered, by whom, when, and which never.
 
 use crate::clock::Moment;
-use crate::network::{Node, PerNode};
+use crate::node::{Node, PerNode};
 use hdrhistogram::Histogram;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;

@@ -9,6 +9,7 @@
 
 pub mod arguments;
 pub mod bgp;
+pub mod binaries;
 pub mod bird;
 pub mod clock;
 pub mod daemon;
@@ -21,6 +22,7 @@ pub mod ledger;
 pub mod narrator;
 pub mod netns;
 pub mod network;
+pub mod node;
 pub mod process;
 pub mod responder;
 pub mod scenario;

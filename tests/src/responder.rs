@@ -1,7 +1,7 @@
 //! The built-in responder: a DNS server that is just large enough for the lab, for where no real one can be had.
 
 use crate::dns::{PORT, QUESTION};
-use crate::network::{Family, Node};
+use crate::node::{Family, Node};
 use anyhow::{Context, Result};
 use domain::base::iana::{Class, Rcode};
 use domain::base::{Message, MessageBuilder, Name, Rtype, Ttl};

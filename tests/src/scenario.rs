@@ -1,12 +1,13 @@
 //! The main scenario: the server of the nearer node fails, and traffic moves to the other one and back.
 
+use crate::binaries::Binaries;
 use crate::clock::Moment;
 use crate::daemon::DaemonOptions;
 use crate::event::EventKind;
 use crate::fault::Fault;
-use crate::lab::{Binaries, Lab, LabOptions, Mark};
+use crate::lab::{Lab, LabOptions, Mark};
 use crate::ledger::{Counts, Watch};
-use crate::network::{Family, Node};
+use crate::node::{Family, Node};
 use crate::server::ServerKind;
 use crate::timeline::{Progress, What};
 use anyhow::{Context, Result, bail};

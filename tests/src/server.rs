@@ -2,7 +2,7 @@
 
 use crate::dns::{self, PORT, ZONE};
 use crate::netns::Namespace;
-use crate::network::{Family, Node, SERVICE_V4, SERVICE_V6};
+use crate::node::{Family, Node, SERVICE_V4, SERVICE_V6};
 use crate::process::Process;
 use crate::tools;
 use crate::workdir::WorkDirectory;

@@ -3,7 +3,7 @@
 use crate::bgp::{Stream, Update};
 use crate::clock::Moment;
 use crate::netns::Namespace;
-use crate::network::Node;
+use crate::node::Node;
 use crate::timeline::{Observation, What};
 use anyhow::{Context, Result};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};

@@ -3,7 +3,7 @@
 use crate::bgp::Update;
 use crate::clock::Moment;
 use crate::event::Event;
-use crate::network::{Node, PerNode};
+use crate::node::{Node, PerNode};
 
 /// Something that was seen.
 #[derive(Debug, Clone, PartialEq)]

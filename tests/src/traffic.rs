@@ -4,7 +4,7 @@ use crate::clock::Moment;
 use crate::dns;
 use crate::ledger::{Counts, LOST_AFTER, Ledger, Watch};
 use crate::netns::Namespace;
-use crate::network::{Family, Node};
+use crate::node::{Family, Node};
 use crate::timeline::{Observation, What};
 use anyhow::{Context, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

@@ -2,11 +2,15 @@
 //!
 //! No wall-clock time is asserted: the machine may be busy. What is asserted is what happened and in which order.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of tests fails the test")]
+
+use anycast_tests::binaries::{Binaries, prerequisites};
 use anycast_tests::daemon::DaemonOptions;
 use anycast_tests::event::EventKind;
 use anycast_tests::fault::Fault;
-use anycast_tests::lab::{Binaries, Lab, LabOptions, Mark, prerequisites};
-use anycast_tests::network::{Family, LINK, Node};
+use anycast_tests::lab::{Lab, LabOptions, Mark};
+use anycast_tests::network::LINK;
+use anycast_tests::node::{Family, Node};
 use anycast_tests::prerequisite;
 use anycast_tests::scenario::{Failover, Summary, failover, wait_for_withdrawal};
 use anycast_tests::server::ServerKind;
@@ -149,8 +153,13 @@ fn a_killed_server_is_withdrawn_over_ipv6() {
 }
 
 #[test]
-fn a_server_that_closes_its_sockets_is_withdrawn() {
-    withdraws("close-socket", Fault::CloseSocket, Family::V4);
+fn a_server_that_closes_its_sockets_is_withdrawn_over_ipv4() {
+    withdraws("close-socket, IPv4", Fault::CloseSocket, Family::V4);
+}
+
+#[test]
+fn a_server_that_closes_its_sockets_is_withdrawn_over_ipv6() {
+    withdraws("close-socket, IPv6", Fault::CloseSocket, Family::V6);
 }
 
 #[test]

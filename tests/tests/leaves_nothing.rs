@@ -1,7 +1,10 @@
 //! A lab leaves nothing behind, however it ends, and doesn't collide with another.
 
-use anycast_tests::lab::{Binaries, Lab, LabOptions, prerequisites};
-use anycast_tests::network::{Family, Node};
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails the test")]
+
+use anycast_tests::binaries::{Binaries, prerequisites};
+use anycast_tests::lab::{Lab, LabOptions};
+use anycast_tests::node::{Family, Node};
 use anycast_tests::prerequisite;
 use anycast_tests::process::descendants;
 use anycast_tests::server::ServerKind;

@@ -222,7 +222,8 @@ impl Engine {
 
     /// Takes a look at a link: somebody else may have put it up or down.
     ///
-    /// A link that an operator put down is left to the operator; it is watched again once it is up.
+    /// A link that an operator put down is left to the operator, and one that an operator put up is up: its services are
+    /// watched from zero.
     pub fn seen(&mut self, index: usize, up: bool, at: MonotonicTime, effects: &mut impl Effects) {
         let Self { settings, links } = self;
         let Some(link) = links.get_mut(index) else { return };
@@ -232,12 +233,16 @@ impl Engine {
         }
         match (link.policy.phase(), up) {
             (LinkPhase::Announced { .. }, false) => link.policy.held_by_operator_now(),
-            (LinkPhase::HeldByOperator, true) => {
+            (LinkPhase::HeldByOperator | LinkPhase::Withdrawn { .. }, true) => {
                 link.policy.announced_again();
                 link.restart(settings, at, Reason::LinkUp, effects);
             }
-            _ => {}
+            _ => return,
         }
+        effects.event(Event {
+            at,
+            kind: EventKind::LinkChanged { link: index, up },
+        });
     }
 
     /// The daemon did not run for `unobserved`: no silence and no suspicion is longer for it.

@@ -305,6 +305,24 @@ fn a_link_that_an_operator_lowers_is_left_to_the_operator() {
 }
 
 #[test]
+fn a_withdrawn_link_that_an_operator_raises_is_up() {
+    let mut world = World::healthy(true);
+    world.servers[0] = Server::Hangs;
+    world.run(200);
+    assert!(!world.up);
+    world.engine.seen(0, true, world.now.after(MILLISECOND), &mut world.log);
+    world.up = true;
+    world.run(10_000);
+    assert_eq!(
+        (world.up, world.state(), world.told("link_changed")),
+        (true, State::Unarmed, 1)
+    );
+    world.servers[0] = Server::Answers;
+    world.run(2000);
+    assert_eq!(world.state(), State::Healthy);
+}
+
+#[test]
 fn an_old_look_at_a_link_changes_nothing() {
     let mut world = World::healthy(true);
     let before = world.now;

@@ -53,6 +53,7 @@ impl Described<'_> {
                 json!({"link": self.names.link(link), "for_ms": milliseconds(hold)})
             }
             EventKind::Announce { link } => json!({"link": self.names.link(link)}),
+            EventKind::LinkChanged { link, up } => json!({"link": self.names.link(link), "up": up}),
             EventKind::Alert { link, service, kind } => {
                 let fields = json!({"link": self.names.link(link), "kind": kind.name(), "reason": kind.to_string()});
                 service.map_or(fields.clone(), |service| self.service(service, fields, None))

@@ -153,6 +153,13 @@ pub enum EventKind {
         /// From the decision to the acknowledgement.
         took: Duration,
     },
+    /// Somebody else put a link up or down.
+    LinkChanged {
+        /// Which.
+        link: usize,
+        /// What it is now.
+        up: bool,
+    },
     /// Something needs a person.
     Alert {
         /// The link it is about.
@@ -212,6 +219,7 @@ impl EventKind {
             Self::HoldDown { .. } => "hold_down",
             Self::Announce { .. } => "announce",
             Self::LinkUp { .. } => "link_up",
+            Self::LinkChanged { .. } => "link_changed",
             Self::Alert { .. } => "alert",
         }
     }

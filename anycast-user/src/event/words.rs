@@ -81,6 +81,18 @@ impl fmt::Display for Described<'_> {
                     milliseconds(took)
                 )
             }
+            EventKind::LinkChanged { link, up: true } => {
+                write!(
+                    f,
+                    "{}: somebody put the link up; its services are watched from zero",
+                    self.names.link(link)
+                )
+            }
+            EventKind::LinkChanged { link, up: false } => write!(
+                f,
+                "{}: somebody put the link down; it is left alone until somebody puts it up",
+                self.names.link(link)
+            ),
             EventKind::Alert { link, service, kind } => match service {
                 Some(service) => write!(f, "{}: ALERT: {kind}", self.of(service)),
                 None => write!(f, "{}: ALERT: {kind}", self.names.link(link)),

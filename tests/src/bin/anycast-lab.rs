@@ -1,10 +1,10 @@
 //! `anycast-lab`: runs the failover scenario. `cargo xtask run` builds and starts it, as root.
 
 use anycast_tests::arguments::LabArguments;
+use anycast_tests::binaries::Binaries;
 use anycast_tests::interrupt::{self, Interrupted};
-use anycast_tests::lab::Binaries;
 use anycast_tests::narrator::Narrator;
-use anycast_tests::network::Node;
+use anycast_tests::node::Node;
 use anycast_tests::responder;
 use anycast_tests::scenario::{Failover, failover};
 use anyhow::{Context, Result, bail};
