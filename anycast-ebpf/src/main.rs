@@ -88,6 +88,18 @@ fn self_test(context: TcContext) -> i32 {
     }
 }
 
+/// Never attached: an empty program, for the benchmarks to compare the ones above with.
+#[xdp(frags)]
+fn baseline_xdp(_: XdpContext) -> u32 {
+    XDP_VERDICT
+}
+
+/// Never attached: the same for tc.
+#[classifier]
+fn baseline_tc(_: TcContext) -> i32 {
+    TC_VERDICT
+}
+
 #[inline(always)]
 fn record<P: Packet>(packet: &P, direction: Direction) {
     let Some(table) = maps::table() else { return };

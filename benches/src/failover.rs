@@ -2,8 +2,8 @@
 
 use anycast_tests::{
     arguments::LabArguments,
+    binaries::Binaries,
     interrupt,
-    lab::Binaries,
     scenario::{Failover, Summary, failover},
     timeline::Silent,
 };

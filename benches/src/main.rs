@@ -4,6 +4,7 @@
 
 mod failover;
 mod poll;
+mod programs;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,8 @@ struct Arguments {
 enum Bench {
     /// Run the lab's failover several times and give the spread of each latency
     Failover(failover::FailoverArgs),
+    /// What the kernel programs cost, as multiples of an empty one
+    Programs(programs::ProgramsArgs),
     /// Read the counters of 64 services as every tick does
     Poll(poll::PollArgs),
 }
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().bench {
         _ if !nix::unistd::geteuid().is_root() => not_root(),
         Bench::Failover(arguments) => failover::run(&arguments),
+        Bench::Programs(arguments) => programs::run(&arguments),
         Bench::Poll(arguments) => poll::run(&arguments),
     };
     match result {
