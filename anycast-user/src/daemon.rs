@@ -10,6 +10,7 @@ use tokio::{
     sync::mpsc,
     time::interval,
 };
+use tracing_appender::non_blocking::NonBlocking;
 
 use crate::{
     clock::MonotonicTime,
@@ -39,24 +40,24 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Events that may wait to be told.
 const EVENTS_WAITING: usize = 4096;
 
-/// How the daemon tells what happens.
-#[derive(Clone, Copy, Debug)]
+/// How the daemon tells what happens, besides the log.
+#[derive(Clone, Debug)]
 pub struct Telling {
-    /// Events as JSON lines on stdout.
-    pub json: bool,
+    /// Where events go as JSON lines, if anywhere.
+    pub json: Option<NonBlocking>,
     /// Time between two reports of what the services do.
     pub report_interval: Duration,
 }
 
 /// Runs until SIGTERM or SIGINT. An error is one that kept it from starting, or an end of its sampling thread.
-pub fn run(config: &Config, telling: Telling) -> Result<()> {
+pub fn run(config: &Config, telling: &Telling) -> Result<()> {
     let mut netlink = Netlink::open()?;
     let plan = discover(config, &mut netlink)?;
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
     let names = Arc::new(names(&plan));
-    let teller = Teller::new(Arc::clone(&names), telling.json);
+    let teller = Teller::new(Arc::clone(&names), telling.json.clone());
     let datapath = attach(config, &plan, &teller)?;
     let hands = take_hands(config, &plan, &mut netlink)?;
 
@@ -65,7 +66,14 @@ pub fn run(config: &Config, telling: Telling) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start tokio")?;
-    let ended = runtime.block_on(watch(config, telling, &plan, &teller, &datapath, hands.actuator));
+    let ended = runtime.block_on(watch(
+        config,
+        telling.report_interval,
+        &plan,
+        &teller,
+        &datapath,
+        hands.actuator,
+    ));
     for prepared in hands.prepared {
         prepared
             .release(&mut netlink)
@@ -173,7 +181,7 @@ fn tell_scheduling(thread: &str, scheduling: Scheduling) {
 
 async fn watch(
     config: &Config,
-    telling: Telling,
+    report_interval: Duration,
     plan: &Plan,
     teller: &Teller,
     datapath: &Datapath,
@@ -215,7 +223,7 @@ async fn watch(
 
     let served = serve(listener, Arc::clone(&status));
     let ended = tokio::select! {
-        () = teller.run(told, &status, telling.report_interval) => bail_ended(),
+        () = teller.run(told, &status, report_interval) => bail_ended(),
         () = served => bail_ended(),
         ended = look_after(plan, &looks, &sampler) => ended,
         _ = terminate.recv() => Ok(()),

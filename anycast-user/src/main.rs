@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    io::{self, IsTerminal as _},
+    io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
 };
 
@@ -13,6 +13,7 @@ use anycast_user::{
 };
 use anyhow::Result;
 use clap::Parser as _;
+use tracing_appender::non_blocking;
 use tracing_subscriber::EnvFilter;
 
 /// `EX_CONFIG` of sysexits.h.
@@ -20,11 +21,14 @@ const EXIT_BAD_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
+    // Threads that must not wait write to the log too. The guard writes out what is left at the end.
+    let (log, _written_out) = non_blocking(io::stderr());
     let filter = EnvFilter::try_from_env("ANYCAST_PROBE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let coloured = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(log)
+        .log_internal_errors(false)
         .with_ansi(coloured)
         .with_target(false)
         .init();
@@ -35,7 +39,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // One line, with the causes.
-            eprintln!("anycast-probe: {error:#}");
+            let _ = writeln!(io::stderr(), "anycast-probe: {error:#}");
             if error.is::<ConfigError>() {
                 ExitCode::from(EXIT_BAD_CONFIG)
             } else {
@@ -67,10 +71,11 @@ fn run(args: &RunArgs) -> Result<()> {
     if let Some(metrics) = metrics {
         effective.metrics = *metrics;
     }
+    let (json, _written_out) = json.then(|| non_blocking(io::stdout())).unzip();
     daemon::run(
         &effective,
-        Telling {
-            json: *json,
+        &Telling {
+            json,
             report_interval: *report_interval,
         },
     )

@@ -1,17 +1,16 @@
 //! The teller: takes events from the sampling thread, puts names in, and says them on stderr in words and on stdout as
 //! JSON lines where that was asked for.
+//!
+//! Neither waits for its reader: both are written by threads of their own, from queues that lose lines when they are full.
 
-use std::{
-    io::{self, Write},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io::Write as _, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval},
 };
+use tracing_appender::non_blocking::NonBlocking;
 
 use crate::{
     clock::MonotonicTime,
@@ -24,13 +23,13 @@ use crate::{
 #[derive(Debug)]
 pub struct Teller {
     names: Arc<Names>,
-    json: bool,
+    json: Option<NonBlocking>,
 }
 
 impl Teller {
-    /// Tells in words; in JSON too when `json` is set.
+    /// Tells in words; in JSON too when there is a writer for it.
     #[must_use]
-    pub fn new(names: Arc<Names>, json: bool) -> Self {
+    pub fn new(names: Arc<Names>, json: Option<NonBlocking>) -> Self {
         Self { names, json }
     }
 
@@ -41,9 +40,7 @@ impl Teller {
         } else {
             tracing::info!("{notice}");
         }
-        if self.json {
-            print(&notice.to_json(MonotonicTime::now()));
-        }
+        self.print(|| notice.to_json(MonotonicTime::now()));
     }
 
     /// Tells `events` as they come, and every `every` what the services do, until nobody is left to send any.
@@ -64,6 +61,13 @@ impl Teller {
         }
     }
 
+    /// A reader that went away is no reason to stop watching.
+    fn print(&self, value: impl FnOnce() -> Value) {
+        if let Some(json) = &self.json {
+            let _ = writeln!(json.clone(), "{}", value());
+        }
+    }
+
     fn event(&self, event: &Event) {
         let described = Described {
             event,
@@ -80,9 +84,7 @@ impl Teller {
             } => tracing::warn!("{described}"),
             _ => tracing::info!("{described}"),
         }
-        if self.json {
-            print(&described.to_json());
-        }
+        self.print(|| described.to_json());
     }
 
     fn report(&self, rates: &[Rate], status: &Status) {
@@ -97,15 +99,8 @@ impl Teller {
                 "answers_per_s": answers, "state": state, "evidence": view.evidence, "threshold": view.threshold,
             }));
         }
-        if self.json {
-            print(&line(MonotonicTime::now(), "report", json!({ "services": services })));
-        }
+        self.print(|| line(MonotonicTime::now(), "report", json!({ "services": services })));
     }
-}
-
-/// A reader that went away is no reason to stop watching.
-fn print(value: &Value) {
-    let _ = writeln!(io::stdout().lock(), "{value}");
 }
 
 /// Queries and answers per second of one service.

@@ -31,6 +31,7 @@ pub mod sniffer;
 pub mod timeline;
 pub mod tools;
 pub mod traffic;
+pub mod vm;
 pub mod workdir;
 
 mod prerequisite;

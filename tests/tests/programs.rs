@@ -1,6 +1,13 @@
 //! Crafted packets through the loaded programs, by `BPF_PROG_TEST_RUN`: each is passed unchanged and counted as the
 //! library on the host would count it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a helper of tests fails the test"
+)]
+
 use std::net::IpAddr;
 
 use anycast_ebpf::layout::{UNCLASSIFIED_NAMES, UNCLASSIFIED_REASONS};

@@ -74,11 +74,16 @@ impl Apt {
                 names.push(name.to_owned());
             }
         }
-        let listing = capture(self.command("apt-get").args(["download", "--print-uris"]).args(&names))?;
+        self.exactly(&names)
+    }
+
+    /// The packages `names` alone, without what they need.
+    pub(crate) fn exactly(&self, names: &[String]) -> Result<Vec<Package>> {
+        let listing = capture(self.command("apt-get").args(["download", "--print-uris"]).args(names))?;
         let records = capture(
             self.command("apt-cache")
                 .args(["show", "--no-all-versions"])
-                .args(&names),
+                .args(names),
         )?;
         let sizes = parse_unpacked_sizes(&records);
         let mut packages: Vec<Package> = listing.lines().filter_map(parse_uri_line).collect();
@@ -99,6 +104,8 @@ impl Apt {
         .ok()?;
         listing
             .lines()
+            // The first line is the package itself.
+            .skip(1)
             .filter_map(|line| line.split_whitespace().last())
             .find(|name| {
                 name.strip_prefix(prefix)

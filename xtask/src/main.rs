@@ -1,10 +1,12 @@
-//! The project's chores: `cargo xtask setup | build-ebpf | run | test`.
+//! The project's chores: `cargo xtask setup | build-ebpf | run | test | bench | vm`.
 //!
 //! Words and progress go to stderr. With `--json`, the last line on stdout is one JSON object.
 
 mod apt;
+mod bench;
 mod bpf_linker;
 mod build_ebpf;
+mod launch;
 mod plan;
 mod run;
 mod rustup;
@@ -13,6 +15,7 @@ mod store;
 mod test;
 mod test_output;
 mod toolchain;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -36,6 +39,10 @@ enum Chore {
     Run(run::RunArgs),
     /// Check format and lints and run every test
     Test(test::TestArgs),
+    /// Measure what the documentation quotes
+    Bench(bench::BenchArgs),
+    /// Boot other kernels in virtual machines and run the daemon there
+    Vm(vm::VmArgs),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +51,8 @@ fn main() -> ExitCode {
         Chore::BuildEbpf(arguments) => build_ebpf::run(&arguments),
         Chore::Run(arguments) => run::run(arguments),
         Chore::Test(arguments) => test::run(&arguments),
+        Chore::Bench(arguments) => bench::run(arguments),
+        Chore::Vm(arguments) => vm::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -46,6 +46,10 @@ const LAB: [LabPackage; 6] = [
     },
 ];
 
+/// What boots the kernels of the kernel matrix, and its package.
+pub(crate) const EMULATOR: &str = "qemu-system-x86_64";
+const EMULATOR_PACKAGE: &str = "qemu-system-x86";
+
 /// How long a package that couldn't be had is left alone by the lab.
 const RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
@@ -54,7 +58,7 @@ enum Step {
     /// Unpack packages into a tree.
     Unpack {
         tree: PathBuf,
-        wanted: Vec<String>,
+        wanted: Wanted,
         packages: Vec<Package>,
         required: bool,
     },
@@ -62,6 +66,14 @@ enum Step {
     Rustup,
     /// Build bpf-linker, with LLVM from a tree that isn't needed afterwards.
     BpfLinker { llvm: u32, tree: Option<PathBuf> },
+}
+
+/// Names of packages.
+enum Wanted {
+    /// To be run: with what they need and the machine lacks.
+    Programs(Vec<String>),
+    /// To be taken apart: alone.
+    Files(Vec<String>),
 }
 
 /// Everything to do, in order.
@@ -98,7 +110,7 @@ impl Plan {
             let tree = tools::home().join("llvm");
             self.add_tree(
                 &tree,
-                vec![development, format!("llvm-{llvm}"), format!("libllvm{llvm}")],
+                Wanted::Programs(vec![development, format!("llvm-{llvm}"), format!("libllvm{llvm}")]),
                 true,
             )?;
             Some(tree)
@@ -133,7 +145,7 @@ impl Plan {
                 .with_context(|| format!("{llvm} names no version of LLVM"))?;
             let mut wanted = ["rustc-web", STANDARD_LIBRARY, BPF_CORE].map(str::to_owned).to_vec();
             wanted.extend([shared, llvm]);
-            self.add_tree(&toolchain::rust_tree(), wanted, true)?;
+            self.add_tree(&toolchain::rust_tree(), Wanted::Programs(wanted), true)?;
             return Ok(major);
         }
         say("apt has no rustc-web with a BPF core for this machine; rustup is next");
@@ -153,19 +165,45 @@ impl Plan {
             let tree = tools::trees().join(package.name);
             if missing
                 && (again || !gave_up_lately(&tree))
-                && let Err(error) = self.add_tree(&tree, vec![package.name.to_owned()], false)
+                && let Err(error) = self.add_tree(&tree, Wanted::Programs(vec![package.name.to_owned()]), false)
             {
                 give_up(&tree, &error);
             }
         }
     }
 
-    fn add_tree(&mut self, tree: &Path, wanted: Vec<String>, required: bool) -> Result<()> {
+    /// Adds the emulator of virtual machines if the machine has none.
+    pub(crate) fn add_emulator(&mut self) -> Result<()> {
+        if tools::find(EMULATOR).is_some() {
+            return Ok(());
+        }
+        let tree = tools::trees().join(EMULATOR_PACKAGE);
+        self.add_tree(&tree, Wanted::Programs(vec![EMULATOR_PACKAGE.to_owned()]), true)
+    }
+
+    /// Adds the distribution's newest kernel of `series`, such as `6.1`, as `tree`.
+    pub(crate) fn add_kernel(&mut self, series: &str, tree: &Path) -> Result<()> {
         let apt = self.apt.as_ref().context("this machine has no apt")?;
-        for name in &wanted {
+        // The release's own kernel has a package without a number.
+        let image = [
+            format!("linux-image-{series}-cloud-amd64"),
+            "linux-image-cloud-amd64".to_owned(),
+        ]
+        .iter()
+        .filter(|name| apt.knows(name))
+        .filter_map(|name| apt.dependency(name, "linux-image-"))
+        .find(|image| image.starts_with(&format!("linux-image-{series}.")))
+        .with_context(|| format!("apt knows no cloud kernel of the {series} series"))?;
+        self.add_tree(tree, Wanted::Files(vec![image]), true)
+    }
+
+    fn add_tree(&mut self, tree: &Path, wanted: Wanted, required: bool) -> Result<()> {
+        let apt = self.apt.as_ref().context("this machine has no apt")?;
+        let (Wanted::Programs(names) | Wanted::Files(names)) = &wanted;
+        for name in names {
             ensure!(apt.knows(name), "apt knows no package {name}");
         }
-        let packages = apt.closure(&wanted)?;
+        let packages = wanted.look_up(apt)?;
         self.steps.push(Step::Unpack {
             tree: tree.to_owned(),
             wanted,
@@ -250,15 +288,24 @@ impl Plan {
         store::remove(&store::downloads())
     }
 
-    fn unpack(&self, tree: &Path, wanted: &[String], packages: &[Package]) -> Result<()> {
+    fn unpack(&self, tree: &Path, wanted: &Wanted, packages: &[Package]) -> Result<()> {
         let apt = self.apt.as_ref().context("this machine has no apt")?;
         let result = apt.unpack(packages, tree).or_else(|error| {
             // Archives drop a version when they take in the next one, so old lists name what is gone.
             say(format!("{error:#}; trying again with fresh package lists"));
             apt.refresh()?;
-            apt.unpack(&apt.closure(wanted)?, tree)
+            apt.unpack(&wanted.look_up(apt)?, tree)
         });
         result.context("the packages can't be fetched; is the network there?")
+    }
+}
+
+impl Wanted {
+    fn look_up(&self, apt: &Apt) -> Result<Vec<Package>> {
+        match self {
+            Self::Programs(names) => apt.closure(names),
+            Self::Files(names) => apt.exactly(names),
+        }
     }
 }
 

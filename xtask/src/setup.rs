@@ -1,7 +1,7 @@
 //! `cargo xtask setup`: gives the machine what it lacks to build the BPF programs and to run the lab.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anycast_tests::tools;
 use anyhow::{Context, Result};
@@ -68,6 +68,21 @@ pub(crate) fn lab() -> Result<()> {
     let _lock = store::lock()?;
     let mut plan = Plan::new();
     plan.add_lab(false);
+    plan.announce();
+    plan.carry_out()
+}
+
+/// Fetches what boots the distribution's newest kernel of `series`, and that kernel as `tree`, if they aren't there.
+pub(crate) fn virtual_machine(series: &str, tree: &Path) -> Result<()> {
+    if tree.is_dir() && tools::find(plan::EMULATOR).is_some() {
+        return Ok(());
+    }
+    let _lock = store::lock()?;
+    let mut plan = Plan::new();
+    plan.add_emulator()?;
+    if !tree.is_dir() {
+        plan.add_kernel(series, tree)?;
+    }
     plan.announce();
     plan.carry_out()
 }

@@ -17,7 +17,7 @@ pub(crate) struct Counts {
 
 impl Counts {
     /// Takes in one line of the test harness's stdout.
-    fn read(&mut self, line: &str) {
+    pub(crate) fn read(&mut self, line: &str) {
         if let Some(totals) = line.strip_prefix("test result: ") {
             // "ok. 3 passed; 0 failed; 1 ignored; 0 measured; …"
             let words: Vec<&str> = totals.split([' ', ';']).collect();

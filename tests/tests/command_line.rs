@@ -1,0 +1,225 @@
+//! What an operator gets to read when something is not as it should be: one line on stderr, a documented exit code, and
+//! nothing changed.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails the test")]
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use anycast_tests::{
+    binaries::{Binaries, prerequisites},
+    netns::Namespace,
+    prerequisite,
+};
+use anycast_user::datapath::{Datapath, Service};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+const ERROR: i32 = 1;
+const USAGE: i32 = 2;
+const BAD_CONFIG: i32 = 78;
+
+/// A namespace with a link for service addresses, without any, and one interface that could be an uplink.
+fn node() -> Option<(Namespace, Binaries)> {
+    let binaries = prerequisite("command line", prerequisites())?;
+    let namespace = Namespace::new().unwrap();
+    namespace
+        .ip(
+            "link set lo up\nlink add up0 type veth peer name peer0\naddress add 198.51.100.2/24 dev up0\n\
+             link set up0 up\nlink set peer0 up\nlink add anycast0 type ifb\nlink set anycast0 up\n",
+        )
+        .unwrap();
+    Some((namespace, binaries))
+}
+
+fn with_address_and_uplink(namespace: &Namespace) {
+    namespace
+        .ip("address add 192.0.2.53/32 dev anycast0\nroute add default via 198.51.100.1\n")
+        .unwrap();
+}
+
+fn daemon(binaries: &Binaries, words: &[&str]) -> Command {
+    let mut command = Command::new(&binaries.daemon);
+    command.args(words).args(["--metrics", "off"]);
+    command
+}
+
+/// Runs the daemon, which must end by itself with `code` and one line that holds `words`.
+fn refused(namespace: &Namespace, mut command: Command, code: i32, words: &str) {
+    let Output { status, stdout, stderr } = namespace.output(&mut command).unwrap();
+    let stderr = String::from_utf8_lossy(&stderr);
+    let complaint: Vec<&str> = stderr
+        .lines()
+        .filter(|line| line.starts_with("anycast-probe: "))
+        .collect();
+    assert_eq!(status.code(), Some(code), "{stderr}");
+    assert!(
+        matches!(complaint[..], [line] if line.contains(words)),
+        "one line with {words:?} in: {stderr}"
+    );
+    assert!(stdout.is_empty());
+}
+
+#[test]
+fn a_link_that_cannot_be_the_switch_is_refused() {
+    let Some((namespace, binaries)) = node() else { return };
+    let run = |link| daemon(&binaries, &["run", "--link", link]);
+    refused(&namespace, run("nolink"), ERROR, "no link named `nolink`");
+    refused(&namespace, run("lo"), ERROR, "loopback");
+    refused(&namespace, run("anycast0"), ERROR, "no service address on anycast0");
+    namespace.ip("address add 192.0.2.53/32 dev anycast0\n").unwrap();
+    refused(&namespace, run("anycast0"), ERROR, "no uplink");
+    namespace.ip("route add default via 198.51.100.1\n").unwrap();
+    refused(&namespace, run("up0"), ERROR, "is an uplink");
+    refused(&namespace, run("peer0"), ERROR, "peer0");
+}
+
+#[test]
+fn without_privilege_it_says_which_it_needs() {
+    let Some((namespace, binaries)) = node() else { return };
+    with_address_and_uplink(&namespace);
+    let mut command = Command::new("setpriv");
+    command
+        .args([
+            "--bounding-set=-all",
+            "--inh-caps=-all",
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+        ])
+        // Through a descriptor: nobody may not walk to the build directory.
+        .args([
+            "/bin/sh",
+            "-c",
+            "exec /proc/self/fd/0 run --link anycast0 --metrics off",
+        ]);
+    let Output { status, stderr, .. } = namespace
+        .run(|| Ok(command.stdin(fs::File::open(&binaries.daemon)?).output()?))
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert_eq!(status.code(), Some(ERROR), "{stderr}");
+    assert!(stderr.contains("CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"), "{stderr}");
+}
+
+#[test]
+fn a_bad_configuration_is_refused_with_its_place() {
+    let Some((namespace, binaries)) = node() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("probe.toml");
+    let run = || daemon(&binaries, &["run", "--config", file.to_str().unwrap()]);
+    fs::write(&file, "floor = \"30ms\"\nflor = 1\n[[link]]\nname = \"anycast0\"\n").unwrap();
+    refused(
+        &namespace,
+        run(),
+        BAD_CONFIG,
+        "probe.toml:2:1: unknown key `flor`; did you mean `floor`?",
+    );
+    fs::write(&file, "floor = \"0ms\"\n[[link]]\nname = \"anycast0\"\n").unwrap();
+    refused(&namespace, run(), BAD_CONFIG, "accept_no_floor");
+    fs::remove_file(&file).unwrap();
+    refused(&namespace, run(), BAD_CONFIG, "probe.toml");
+}
+
+#[test]
+fn wrong_usage_has_a_code_of_its_own() {
+    let Some((namespace, binaries)) = node() else { return };
+    for words in [
+        &["run"][..],
+        &["run", "--link", "a", "--config", "b"],
+        &["run", "--link", "a", "--floor", "30"],
+        &["walk"],
+    ] {
+        let output = namespace.output(&mut daemon(&binaries, words)).unwrap();
+        assert_eq!(output.status.code(), Some(USAGE), "{words:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{words:?}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_said_before_anything_is_watched() {
+    let Some((namespace, binaries)) = node() else { return };
+    if !can_load() {
+        return;
+    }
+    with_address_and_uplink(&namespace);
+    let taken = namespace
+        .run(|| Ok(std::net::TcpListener::bind("127.0.0.1:0")?))
+        .unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut command = Command::new(&binaries.daemon);
+    command.args(["run", "--link", "anycast0", "--metrics", &address]);
+    refused(&namespace, command, ERROR, &address);
+}
+
+/// A driver without native XDP: the daemon says so, counts at tc ingress, and ends in order.
+#[test]
+fn xdp_that_a_driver_refuses_falls_back_to_tc() {
+    let Some((namespace, binaries)) = node() else { return };
+    if !can_load() {
+        return;
+    }
+    with_address_and_uplink(&namespace);
+    namespace.ip("link add br0 type bridge\nlink set br0 up\n").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("probe.toml");
+    fs::write(
+        &file,
+        "hook = \"xdp\"\nuplinks = [\"br0\"]\n[metrics]\nlisten = \"off\"\n[[link]]\nname = \"anycast0\"\n",
+    )
+    .unwrap();
+    let events = events_until_started(&namespace, &binaries, &file);
+    let of = |name: &str| {
+        events
+            .iter()
+            .find(|event| event["event"] == name)
+            .cloned()
+            .unwrap_or_default()
+    };
+    assert_eq!(of("attach_fallback")["uplink"], "br0");
+    assert!(
+        of("attach_fallback")["reason"].as_str().unwrap().contains("native XDP"),
+        "{events:?}"
+    );
+    assert_eq!(
+        (&of("attached")["ingress"], &of("attached")["uplink"]),
+        (&"tc".into(), &"br0".into())
+    );
+    assert_eq!(of("started")["armed"], false);
+    assert_eq!(events.last().unwrap()["event"], "stopped");
+}
+
+fn can_load() -> bool {
+    let service = Service {
+        address: [192, 0, 2, 53].into(),
+        port: 53,
+    };
+    prerequisite("command line", Datapath::load(&[service])).is_some()
+}
+
+/// Runs the daemon until it has started, stops it, and gives all its events.
+fn events_until_started(namespace: &Namespace, binaries: &Binaries, config: &Path) -> Vec<Value> {
+    let mut command = Command::new(&binaries.daemon);
+    command
+        .args(["run", "--json", "--config"])
+        .arg(config)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = namespace.run(|| Ok(command.spawn()?)).unwrap();
+    let mut events: Vec<Value> = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        if event["event"] == "started" {
+            kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
+        }
+        events.push(event);
+    }
+    assert!(child.wait().unwrap().success());
+    events
+}

@@ -1,0 +1,140 @@
+//! What is told of one kernel.
+
+use anycast_tests::vm::{FamilyReport, ProgramReport, Report};
+use serde::Serialize;
+
+use super::kernel::Kernel;
+use super::machine::Ended;
+use crate::workspace::say;
+
+/// The result for one kernel. Times are in milliseconds, `null` for what did not happen; under software emulation they
+/// tell that it works, not how fast it is.
+#[derive(Serialize)]
+pub(super) struct Row {
+    /// The guest's `uname -r`.
+    pub(super) kernel: String,
+    /// Whether all went as it should.
+    pub(super) ok: bool,
+    /// `kvm` or `tcg`, which is software emulation.
+    accelerator: &'static str,
+    /// From the machine's start to its end.
+    seconds: f64,
+    link_kind: Option<String>,
+    ingress: Option<String>,
+    egress: Option<String>,
+    families: Vec<FamilyReport>,
+    programs: Vec<ProgramReport>,
+    program_tests: TestCounts,
+    /// What should have happened and didn't, or the other way round, apart from the families' own.
+    surprises: Vec<String>,
+    #[serde(skip)]
+    console: String,
+}
+
+/// How the tests of the kernel programs ended.
+#[derive(Serialize)]
+struct TestCounts {
+    passed: u64,
+    failed: u64,
+}
+
+impl Row {
+    pub(super) fn new(kernel: &Kernel, ended: Ended) -> Self {
+        let Ended {
+            report,
+            tests,
+            console,
+            accelerator,
+            duration,
+        } = ended;
+        let report = report.unwrap_or_else(|| Report {
+            kernel: kernel.release.clone(),
+            link_kind: None,
+            ingress: None,
+            egress: None,
+            families: Vec::new(),
+            programs: Vec::new(),
+            surprises: vec!["the machine ended without a report".to_owned()],
+        });
+        let mut surprises = report.surprises;
+        if tests.passed == 0 || tests.failed > 0 {
+            let names = tests.failures.join(", ");
+            surprises.push(format!(
+                "of the tests of the kernel programs {} passed and {} failed: {names}",
+                tests.passed, tests.failed
+            ));
+        }
+        Self {
+            kernel: report.kernel,
+            ok: surprises.is_empty() && report.families.iter().all(|family| family.ok),
+            accelerator,
+            seconds: (duration.as_secs_f64() * 10.0).round() / 10.0,
+            link_kind: report.link_kind,
+            ingress: report.ingress,
+            egress: report.egress,
+            families: report.families,
+            programs: report.programs,
+            program_tests: TestCounts {
+                passed: tests.passed,
+                failed: tests.failed,
+            },
+            surprises,
+            console,
+        }
+    }
+
+    /// Tells it to a person; with the machine's console when something went wrong.
+    pub(super) fn say(&self) {
+        if !self.ok {
+            say(format!("the end of the console of Linux {}:", self.kernel));
+            eprintln!("{}", self.console.trim_end());
+        }
+        say(format!(
+            "Linux {} ({}, {:.0} s): {}",
+            self.kernel,
+            self.accelerator,
+            self.seconds,
+            if self.ok { "ok" } else { "FAILED" }
+        ));
+        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
+        say(format!(
+            "  queries by {}, answers by {}, link of kind {}; program tests: {} passed, {} failed",
+            or_none(&self.ingress),
+            or_none(&self.egress),
+            or_none(&self.link_kind),
+            self.program_tests.passed,
+            self.program_tests.failed
+        ));
+        let ms = |time: Option<f64>| time.map_or_else(|| "never".to_owned(), |time| format!("{time:.1} ms"));
+        for family in &self.families {
+            say(format!(
+                "  IPv{}: detected {}, link down {}, withdrawn on the wire {}, link up {} after the remedy",
+                family.family,
+                ms(family.detect_ms),
+                ms(family.link_down_ms),
+                ms(family.wire_ms),
+                ms(family.link_up_ms)
+            ));
+        }
+        for ProgramReport {
+            name,
+            verified_instructions,
+            jited_bytes,
+        } in &self.programs
+        {
+            let verified = verified_instructions.map_or_else(|| "?".to_owned(), |count| count.to_string());
+            say(format!(
+                "  {name}: {verified} instructions verified, {jited_bytes} bytes of machine code"
+            ));
+        }
+        let of_families = self.families.iter().flat_map(|family| {
+            family
+                .surprises
+                .iter()
+                .map(move |words| format!("IPv{}: {words}", family.family))
+        });
+        for surprise in self.surprises.iter().cloned().chain(of_families) {
+            say(format!("  FAILED: {surprise}"));
+        }
+    }
+}
