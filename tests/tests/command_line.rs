@@ -1,7 +1,11 @@
 //! What an operator gets to read when something is not as it should be: one line on stderr, a documented exit code, and
 //! nothing changed.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a helper of tests fails the test"
+)]
 
 use std::{
     fs,

@@ -154,6 +154,19 @@ impl Datapath {
     }
 }
 
+/// The service table's entries: each service with the index of its counters of CPU 0, in a bank for `cpus` CPUs.
+#[must_use]
+pub fn slots(services: &[Service], cpus: u32) -> Vec<Slot> {
+    (0..)
+        .zip(services)
+        .map(|(index, service)| Slot {
+            key: service.key(),
+            classifier: Classifier::DnsUdp as u32,
+            bank: index * cpus,
+        })
+        .collect()
+}
+
 fn fill_table(ebpf: &mut Ebpf, services: &[Service], cpus: u32) -> Result<(), DatapathError> {
     /// The table as aya writes it.
     #[derive(Clone, Copy)]
@@ -163,16 +176,8 @@ fn fill_table(ebpf: &mut Ebpf, services: &[Service], cpus: u32) -> Result<(), Da
     // fields'), so every byte of it is initialised and any bytes make a valid one.
     unsafe impl Pod for Plain {}
 
-    let slots: Vec<Slot> = (0..)
-        .zip(services)
-        .map(|(index, service)| Slot {
-            key: service.key(),
-            classifier: Classifier::DnsUdp as u32,
-            bank: index * cpus,
-        })
-        .collect();
     let mut table = Box::new(Plain(Table::EMPTY));
-    anycast_ebpf::table::fill(&mut table.0, &slots).map_err(|_| DatapathError::NoPerfectHash)?;
+    anycast_ebpf::table::fill(&mut table.0, &slots(services, cpus)).map_err(|_| DatapathError::NoPerfectHash)?;
     let map = ebpf.map_mut("TABLE").ok_or(DatapathError::Missing("TABLE"))?;
     let mut map: Array<_, Plain> = map.try_into().map_err(Box::new)?;
     map.set(0, table.as_ref(), 0).map_err(Box::new)?;
