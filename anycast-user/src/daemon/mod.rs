@@ -1,0 +1,149 @@
+//! The daemon: looks, loads, attaches, watches, until it is told to end. Links stay as they are then.
+
+mod look;
+mod start;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+use tracing_appender::non_blocking::NonBlocking;
+
+use self::{
+    look::look_after,
+    start::{Hands, attach, engine, lock_memory, names, tell_scheduling},
+};
+use crate::{
+    config::{Config, MetricsListen},
+    datapath::Datapath,
+    discover::{Plan, discover},
+    event::Notice,
+    export::{
+        http::{self, Limits},
+        metrics::Exporter,
+    },
+    net::Netlink,
+    probe::Prober,
+    report::Teller,
+    route::Actuator,
+    sampler::{self, Look, Parts, Sampler},
+    status::Status,
+};
+
+/// Events that may wait to be told.
+const EVENTS_WAITING: usize = 4096;
+
+/// How the daemon tells what happens, besides the log.
+#[derive(Clone, Debug)]
+pub struct Telling {
+    /// Where events go as JSON lines, if anywhere.
+    pub json: Option<NonBlocking>,
+    /// Time between two reports of what the services do.
+    pub report_interval: Duration,
+}
+
+/// Runs until SIGTERM or SIGINT. An error is one that kept it from starting, or an end of its sampling thread.
+pub fn run(config: &Config, telling: &Telling) -> Result<()> {
+    let mut netlink = Netlink::open()?;
+    let plan = discover(config, &mut netlink)?;
+    for warning in &plan.warnings {
+        tracing::warn!("{warning}");
+    }
+    let names = Arc::new(names(&plan));
+    let teller = Teller::new(Arc::clone(&names), telling.json.clone());
+    let datapath = attach(config, &plan, &teller)?;
+    let mut hands = Hands::default();
+    let taken = if config.armed {
+        hands.take(&plan, &mut netlink)
+    } else {
+        Ok(())
+    };
+    let ended = taken.and_then(|()| {
+        // One thread: nothing here is urgent, what is has threads of its own.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start tokio")?;
+        let actuator = hands.actuator.take();
+        runtime.block_on(watch(
+            config,
+            telling.report_interval,
+            &plan,
+            &teller,
+            &datapath,
+            actuator,
+        ))
+    });
+    hands.release(&mut netlink);
+    teller.notice(&Notice::Stopped);
+    ended
+}
+
+async fn watch(
+    config: &Config,
+    report_interval: Duration,
+    plan: &Plan,
+    teller: &Teller,
+    datapath: &Datapath,
+    actuator: Option<Actuator>,
+) -> Result<()> {
+    // Before anything can be withdrawn: from here on a signal ends the daemon in order.
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let listener = match config.metrics {
+        MetricsListen::Off => None,
+        MetricsListen::Address(address) => Some(http::bind(address).await?),
+    };
+    let names = Arc::new(names(plan));
+    let status = Arc::new(Status::new(config.armed, Arc::clone(&names), datapath.bank()));
+    let looks: Arc<[Look]> = plan.links.iter().map(|_| Look::default()).collect();
+    let (events, told) = mpsc::channel(EVENTS_WAITING);
+    let services = plan.links.iter().flat_map(|link| &link.services);
+    let prober = Prober::start(names.services.len())?;
+    tell_scheduling("prober", prober.scheduling);
+    let sampler = Sampler::start(Parts {
+        engine: engine(config, plan, &status),
+        status: Arc::clone(&status),
+        addresses: services
+            .map(|service| SocketAddr::new(service.address, service.port))
+            .collect(),
+        looks: Arc::clone(&looks),
+        actuator,
+        prober,
+        events,
+        period: sampler::period(config.floor),
+    })
+    .context("cannot start the sampling thread")?;
+    tell_scheduling("sampling", sampler.scheduling);
+    lock_memory();
+    teller.notice(&Notice::Started {
+        armed: config.armed,
+        links: &names.links,
+    });
+
+    let served = serve(listener, Arc::clone(&status));
+    let ended = tokio::select! {
+        () = teller.run(told, &status, report_interval) => ended_by_itself(),
+        () = served => ended_by_itself(),
+        ended = look_after(plan, &looks, &sampler) => ended,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    sampler.stop();
+    ended
+}
+
+async fn serve(listener: Option<TcpListener>, status: Arc<Status>) {
+    match listener {
+        Some(listener) => http::serve(listener, Arc::new(Exporter::new(status)), Limits::default()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn ended_by_itself() -> Result<()> {
+    bail!("a thread that watches has ended by itself; links stay as they are; please report this")
+}

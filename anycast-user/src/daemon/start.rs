@@ -1,0 +1,201 @@
+//! What happens once, when the daemon starts: programs attached, links prepared, the engine set up.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use aya_log::EbpfLogger;
+
+use crate::{
+    clock::MonotonicTime,
+    config::Config,
+    datapath::{self, Datapath},
+    detect::{self, Sample},
+    discover::{Plan, PlannedLink, PlannedService},
+    engine::{Engine, Found, LinkSetup, Settings},
+    event::{Names, Notice, ServiceName},
+    net::Netlink,
+    policy::SuspicionSettings,
+    report::Teller,
+    route::{Actuator, LinkSwitch, Ownership, Scheduling, has_stale_mark, ipv6, ownership},
+    status::Status,
+};
+
+const SECONDS_PER_YEAR: f64 = 365.25 * 86_400.0;
+
+pub(super) fn names(plan: &Plan) -> Names {
+    let service_names = |(link, planned): (usize, &PlannedLink)| {
+        let name = |service: &PlannedService| ServiceName {
+            link,
+            service: service.name.clone(),
+            address: service.address,
+        };
+        planned.services.iter().map(name).collect::<Vec<_>>()
+    };
+    Names {
+        links: plan.links.iter().map(|planned| planned.link.name.clone()).collect(),
+        services: plan.links.iter().enumerate().flat_map(service_names).collect(),
+    }
+}
+
+/// Loads the programs, tests that they know the services, and attaches them to every uplink.
+pub(super) fn attach(config: &Config, plan: &Plan, teller: &Teller) -> Result<Datapath> {
+    let services: Vec<datapath::Service> = plan
+        .links
+        .iter()
+        .flat_map(|link| &link.services)
+        .map(|service| datapath::Service {
+            address: service.address,
+            port: service.port,
+        })
+        .collect();
+    let mut datapath = Datapath::load(&services)?;
+    // What the programs say of the test is in the log before its verdict is known here.
+    let mut log = EbpfLogger::init(datapath.ebpf_mut());
+    let tested = datapath.self_test(&services);
+    match &mut log {
+        Ok(log) => log.flush(),
+        Err(error) => tracing::warn!("the kernel programs' log can't be read: {error}"),
+    }
+    tested?;
+    for uplink in &plan.uplinks {
+        let name = uplink.link.name.as_str();
+        let attached = datapath.attach(&uplink.link, config.hook, uplink.native_xdp_is_calm)?;
+        if let Some(refused) = &attached.refused {
+            teller.notice(&Notice::AttachFallback {
+                uplink: name,
+                reason: &refused.reason,
+            });
+        }
+        teller.notice(&Notice::Attached {
+            uplink: name,
+            attached: &attached,
+        });
+    }
+    Ok(datapath)
+}
+
+/// What may touch links; empty while the daemon only observes.
+#[derive(Default)]
+pub(super) struct Hands {
+    pub(super) actuator: Option<Actuator>,
+    prepared: Vec<ipv6::Prepared>,
+}
+
+impl Hands {
+    /// Prepares every link for being put down. What was done before an error is undone by [`Hands::release`].
+    pub(super) fn take(&mut self, plan: &Plan, netlink: &mut Netlink) -> Result<()> {
+        let mut switches = Vec::new();
+        for PlannedLink { link, .. } in &plan.links {
+            self.prepared.push(ipv6::prepare(netlink, link)?);
+            let mut switch = LinkSwitch::open(link)?;
+            if has_stale_mark(link) {
+                tracing::warn!(
+                    "{}: somebody raised it after an earlier run had put it down; taking the mark off",
+                    link.name
+                );
+                switch.announce()?;
+            }
+            switches.push(switch);
+        }
+        let actuator = Actuator::start(switches)?;
+        tell_scheduling("actuator", actuator.scheduling);
+        self.actuator = Some(actuator);
+        Ok(())
+    }
+
+    /// Takes back what links that are up need no more.
+    pub(super) fn release(self, netlink: &mut Netlink) {
+        for prepared in self.prepared {
+            prepared
+                .release(netlink)
+                .unwrap_or_else(|error| tracing::warn!("{error}"));
+        }
+    }
+}
+
+pub(super) fn tell_scheduling(thread: &str, scheduling: Scheduling) {
+    if let Scheduling::Ordinary { errno } = scheduling {
+        tracing::warn!(
+            "the {thread} thread has no real-time scheduling (error {errno}): on a busy machine it will be late by \
+             milliseconds; give the daemon CAP_SYS_NICE"
+        );
+    }
+}
+
+pub(super) fn engine(config: &Config, plan: &Plan, status: &Status) -> Engine {
+    let now = MonotonicTime::now();
+    let budget = config.detection.node_years_between_false_alarms * SECONDS_PER_YEAR;
+    let settings = Settings {
+        armed: config.armed,
+        detect: detect::Settings {
+            time_between_false_alarms: Duration::try_from_secs_f64(budget).unwrap_or(Duration::MAX),
+            services: status.names().services.len() as u32,
+            arming_answers: config.arming.answers,
+            arming_time: config.arming.time,
+        },
+        suspicion: SuspicionSettings { floor: config.floor },
+        hold_down: config.coming_back.hold_down,
+    };
+    let mut next = 0;
+    let mut sample = || {
+        let (queries, answers) = status.bank().queries_and_answers(next);
+        next += 1;
+        Sample {
+            at: now,
+            queries,
+            answers,
+        }
+    };
+    let links: Vec<LinkSetup> = plan
+        .links
+        .iter()
+        .map(|planned| LinkSetup {
+            found: found(config.armed, planned),
+            services: planned.services.iter().map(|_| sample()).collect(),
+        })
+        .collect();
+    Engine::new(settings, &links, now)
+}
+
+fn found(armed: bool, PlannedLink { link, services }: &PlannedLink) -> Found {
+    match (link.up, ownership(link)) {
+        (true, _) => Found::Up,
+        (false, Ownership::Ours) if armed => {
+            let addresses: Vec<String> = services.iter().map(|service| service.address.to_string()).collect();
+            let addresses = addresses.join(", ");
+            tracing::warn!(
+                "{} was put down by an earlier run; it comes up when {addresses} answer",
+                link.name
+            );
+            Found::WithdrawnByUs
+        }
+        (false, Ownership::Ours) => {
+            tracing::warn!(
+                "{} was put down by an earlier run that was armed; this one only observes: run it with --arm, or \
+                 `ip link set dev {} up`",
+                link.name,
+                link.name
+            );
+            Found::Down
+        }
+        (false, Ownership::NotOurs) => {
+            tracing::warn!(
+                "{} is down, and not by this tool: it stays so until you raise it",
+                link.name
+            );
+            Found::Down
+        }
+    }
+}
+
+/// Keeps in memory what the running threads touch. Not what is mapped later (`MCL_FUTURE`): under a limit on locked
+/// memory that would make an allocation fail, and nothing urgent allocates.
+pub(super) fn lock_memory() {
+    // SAFETY: the call changes no memory that Rust knows of, only that pages stay once they are there.
+    if unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_ONFAULT) } != 0 {
+        let error = std::io::Error::last_os_error();
+        tracing::warn!(
+            "memory is not locked ({error}): give the daemon CAP_IPC_LOCK, or its unit LimitMEMLOCK=infinity"
+        );
+    }
+}
