@@ -14,8 +14,8 @@ pub enum Message {
     Answer {
         /// TC: cut off, the client will ask again over TCP.
         truncated: bool,
-        /// Its rcode, 0 to 15.
-        rcode: u8,
+        /// The octet whose lower half is the rcode: see [`rcode`].
+        codes: u8,
     },
 }
 
@@ -28,8 +28,18 @@ pub fn message<P: Packet>(packet: &P, offset: usize) -> Result<Message, Unclassi
     }
     Ok(Message::Answer {
         truncated: flags & 0x02 != 0,
-        rcode: codes & 0x0f,
+        codes,
     })
+}
+
+/// The rcode, 0 to 15, in an answer's octet of codes.
+///
+/// Not taken out earlier: the compiler packs a [`Message`] into a register, and of one that holds a masked rcode it
+/// knows the bound while the verifier of Linux 6.1 does not, so that an array indexed by it is refused.
+#[inline(always)]
+#[must_use]
+pub fn rcode(codes: u8) -> usize {
+    usize::from(codes & 0x0f)
 }
 
 #[cfg(test)]
@@ -44,15 +54,17 @@ mod tests {
     #[test]
     fn the_flags_tell_queries_from_answers() {
         assert_eq!(of(0x01, 0x00), Ok(Message::Query));
-        let answer = |truncated, rcode| Ok(Message::Answer { truncated, rcode });
+        let answer = |truncated, codes| Ok(Message::Answer { truncated, codes });
         assert_eq!(of(0x84, 0x00), answer(false, 0));
         assert_eq!(of(0x86, 0x02), answer(true, 2));
-        assert_eq!(of(0x80, 0x05), answer(false, 5));
-        assert_eq!(
-            of(0x80, 0xff),
-            answer(false, 15),
-            "Z, AD and CD are not part of the rcode"
-        );
+        assert_eq!(of(0x80, 0x85), answer(false, 0x85));
+    }
+
+    #[test]
+    fn ra_z_ad_and_cd_are_not_part_of_the_rcode() {
+        assert_eq!(rcode(0xf0), 0);
+        assert_eq!(rcode(0x85), 5);
+        assert_eq!(rcode(0xff), 15);
     }
 
     #[test]

@@ -44,12 +44,12 @@ pub fn count(counters: &mut Counters, direction: Direction, message: Option<dns:
     }
     match (direction, message) {
         (Direction::Ingress, Some(dns::Message::Query)) => increment(&mut counters.queries),
-        (Direction::Egress, Some(dns::Message::Answer { truncated, rcode })) => {
+        (Direction::Egress, Some(dns::Message::Answer { truncated, codes })) => {
             increment(&mut counters.answers);
             if truncated {
                 increment(&mut counters.truncated);
             }
-            if let Some(responses) = counters.responses.get_mut(usize::from(rcode)) {
+            if let Some(responses) = counters.responses.get_mut(dns::rcode(codes)) {
                 increment(responses);
             }
         }

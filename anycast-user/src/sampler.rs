@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     clock::MonotonicTime,
-    engine::{Acted, Effects, Engine},
+    engine::{Acted, Effects, Engine, Purpose},
     event::{Event, EventKind},
     policy::{Burst, PROBES_IN_BURST},
     probe::{BurstRequest, BurstResult, Prober},
@@ -38,7 +38,9 @@ const PERIOD: (Duration, Duration) = (Duration::from_millis(1), Duration::from_m
 /// A tick that comes later than this is no evidence: what the service did meanwhile can't be told from what this machine
 /// did to everybody on it.
 const TOO_LATE: Duration = Duration::from_millis(5);
-/// How long a burst waits for answers: ten times what all but one in a thousand healthy bursts need for their slowest
+/// How long a burst waits for answers when nothing is urgent.
+const HEALTH_WINDOW: Duration = Duration::from_millis(100);
+/// How long a burst waits for answers during a suspicion: ten times what all but one in a thousand healthy bursts need for their slowest
 /// round trip, within these bounds.
 const PROBE_WINDOW: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(5));
 const PROBE_WINDOW_FACTOR: u32 = 10;
@@ -298,13 +300,16 @@ impl Hands<'_> {
 }
 
 impl Effects for Hands<'_> {
-    fn probe(&mut self, service: usize) -> bool {
+    fn probe(&mut self, service: usize, purpose: Purpose) -> bool {
         self.addresses.get(service).is_some_and(|&service_address| {
             let request = BurstRequest {
                 id: service as u64,
                 service_address,
                 count: PROBES_IN_BURST,
-                window: self.window,
+                window: match purpose {
+                    Purpose::Suspicion => self.window,
+                    Purpose::Health => HEALTH_WINDOW,
+                },
             };
             self.prober.try_request(request).is_ok()
         })

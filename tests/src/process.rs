@@ -167,9 +167,18 @@ impl Drop for Process {
 /// Makes the child start inside `namespace` and die with the thread that makes it.
 fn confine(command: &mut Command, namespace: &Namespace) -> Result<()> {
     let handle = namespace.as_fd().try_clone_to_owned()?;
+    let prepare = move || Ok(setns(&handle, CloneFlags::CLONE_NEWNET)?);
+    // SAFETY: between fork and exec only an async-signal-safe call is made: setns, a plain system call that takes no
+    // lock and allocates nothing. `handle` is owned by the closure, so it is open when it runs.
+    unsafe { command.pre_exec(prepare) };
+    die_with_parent(command);
+    Ok(())
+}
+
+/// Makes the child that `command` starts die, by SIGKILL, with the thread that starts it, whatever ends that.
+pub fn die_with_parent(command: &mut Command) {
     let parent = getpid();
     let prepare = move || {
-        setns(&handle, CloneFlags::CLONE_NEWNET)?;
         prctl::set_pdeathsig(Signal::SIGKILL)?;
         // The parent may have died before the line above; then no signal will come.
         if getppid() == parent {
@@ -178,10 +187,9 @@ fn confine(command: &mut Command, namespace: &Namespace) -> Result<()> {
             Err(Errno::ESRCH.into())
         }
     };
-    // SAFETY: between fork and exec only async-signal-safe calls are made: setns, prctl and getppid, plain system
-    // calls that take no lock and allocate nothing. `handle` is owned by the closure, so it is open when they run.
+    // SAFETY: between fork and exec only async-signal-safe calls are made: prctl and getppid, plain system calls that
+    // take no lock and allocate nothing.
     unsafe { command.pre_exec(prepare) };
-    Ok(())
 }
 
 /// The descendants of a process, nearest first; empty when it has none or is gone.

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::test_output::{self, Counts};
 use crate::workspace::{cargo, root, say, status};
-use crate::{build_ebpf, setup};
+use crate::{build_ebpf, setup, vm};
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -83,6 +83,9 @@ fn tiers(arguments: &TestArgs) -> Result<Vec<Tier>> {
         // One at a time: each has several namespaces' worth of processes and measures milliseconds.
         cargo_test(arguments, &["--package", "anycast-tests"], &["--test-threads=1"])
     })?);
+    if arguments.filter.is_none() {
+        tiers.push(tier("kernels", vm::test)?);
+    }
     Ok(tiers)
 }
 

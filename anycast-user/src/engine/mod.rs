@@ -15,11 +15,20 @@ use crate::{
     policy::{Burst, Guard, HoldDown, LinkPhase, LinkPolicy, State, SuspicionSettings, Wish},
 };
 
+/// Why a burst of probes is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A suspicion: every millisecond counts.
+    Suspicion,
+    /// Arming, or the hold-down: a slow answer is an answer, and nothing is urgent.
+    Health,
+}
+
 /// What the engine wants done. None of it may block.
 pub trait Effects {
     /// Send a burst of local probes to a service; its result comes back by [`Engine::probed`]. False when that can't
     /// be done now.
-    fn probe(&mut self, service: usize) -> bool;
+    fn probe(&mut self, service: usize, purpose: Purpose) -> bool;
     /// Put a link down; the result comes back by [`Engine::acted`]. False when that can't be done now.
     fn withdraw(&mut self, link: usize, decided_at: MonotonicTime) -> bool;
     /// Put a link up; the result comes back by [`Engine::acted`]. False when that can't be done now.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Effects, Settings, View};
+use super::{Effects, Purpose, Settings, View};
 use crate::{
     clock::MonotonicTime,
     detect::{Assessment, Detector, Sample},
@@ -95,12 +95,12 @@ impl Service {
         self.assessment = self.detector.tick(sample, self.suspicion.is_suspicious());
         if !self.armed {
             if self.assessment.ready && now >= self.next_arming_probe {
-                self.ask(effects);
+                self.ask(Purpose::Health, effects);
             }
             return None;
         }
         let verdict = self.suspicion.tick(now, &self.assessment);
-        if self.suspicion.wants_burst(now) && self.ask(effects) {
+        if self.suspicion.wants_burst(now) && self.ask(Purpose::Suspicion, effects) {
             self.suspicion.burst_sent(now);
         }
         let was = self.state;
@@ -199,7 +199,7 @@ impl Service {
     pub(super) fn probe_for_return(&mut self, effects: &mut impl Effects) {
         self.returned = None;
         if self.must_answer {
-            self.ask(effects);
+            self.ask(Purpose::Health, effects);
         }
     }
 
@@ -233,8 +233,8 @@ impl Service {
         self.suspicion.forgive(unobserved);
     }
 
-    fn ask(&mut self, effects: &mut impl Effects) -> bool {
-        if self.asked || !effects.probe(self.id) {
+    fn ask(&mut self, purpose: Purpose, effects: &mut impl Effects) -> bool {
+        if self.asked || !effects.probe(self.id, purpose) {
             return false;
         }
         self.asked = true;

@@ -33,7 +33,7 @@ struct Log {
 }
 
 impl Effects for Log {
-    fn probe(&mut self, service: usize) -> bool {
+    fn probe(&mut self, service: usize, _: Purpose) -> bool {
         self.probes.push(service);
         true
     }

@@ -11,6 +11,7 @@ use anycast_tests::process::die_with_parent;
 use anycast_tests::tools;
 use anycast_tests::vm::{Message, PROGRAMS, Report};
 use anyhow::{Context, Result};
+use serde::Serialize;
 
 use super::kernel::Kernel;
 use crate::plan::EMULATOR;
@@ -19,14 +20,41 @@ use crate::workspace::say;
 
 /// The machine's first process.
 pub(super) const GUEST: &str = "anycast-vm-guest";
-/// How long a machine may run; an emulated one on a quiet machine needs a third of it.
-const DEADLINE: Duration = Duration::from_secs(180);
+/// How long a machine may run; an emulated one on a quiet host needs a sixth of it.
+const DEADLINE: Duration = Duration::from_secs(240);
 /// How long it may take to power off after its report.
 const POWER_OFF_TIMEOUT: Duration = Duration::from_secs(10);
 /// As much of the console is kept as a failure needs.
 const CONSOLE_BYTES: usize = 64 * 1024;
-/// What the emulator says when it does without KVM after all.
-const FELL_BACK: &str = "falling back to tcg";
+
+/// What runs the machine's instructions.
+#[derive(Clone, Copy, Serialize)]
+pub(super) enum Accelerator {
+    /// The processor.
+    #[serde(rename = "kvm")]
+    Kvm,
+    /// Software: QEMU's "tiny code generator".
+    #[serde(rename = "tcg")]
+    Emulation,
+}
+
+impl Accelerator {
+    /// QEMU's name for it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Emulation => "tcg",
+        }
+    }
+
+    /// How long the guest may be silent at first.
+    fn boot_timeout(self) -> Duration {
+        match self {
+            Self::Kvm => Duration::from_secs(20),
+            Self::Emulation => DEADLINE,
+        }
+    }
+}
 
 /// A machine that has ended.
 pub(super) struct Ended {
@@ -36,25 +64,44 @@ pub(super) struct Ended {
     pub(super) tests: Counts,
     /// The end of the kernel's console and of what the emulator said.
     pub(super) console: String,
-    /// `kvm` or `tcg`, which is software emulation.
-    pub(super) accelerator: &'static str,
+    /// Whether it said anything at all.
+    pub(super) spoke: bool,
+    /// What ran it.
+    pub(super) accelerator: Accelerator,
     /// From start to end.
     pub(super) duration: Duration,
 }
 
 /// Boots `kernel` with `image` and waits for the machine's end, or ends it at its deadline.
-pub(super) fn boot(kernel: &Kernel, image: File, emulate: bool) -> Result<Ended> {
+///
+/// KVM is used if it works, which is seen only by trying: there may be a device that fails, or that starts a machine
+/// which then does nothing, as where this machine is a virtual one itself.
+pub(super) fn boot(kernel: &Kernel, image: &File, emulate: bool) -> Result<Ended> {
+    if !emulate && File::options().read(true).write(true).open("/dev/kvm").is_ok() {
+        let machine = watch(Running::start(kernel, image, Accelerator::Kvm)?);
+        if machine.spoke {
+            return Ok(machine);
+        }
+        say("  KVM doesn't work here: emulating the processor");
+    }
+    Ok(watch(Running::start(kernel, image, Accelerator::Emulation)?))
+}
+
+fn watch(running: Running) -> Ended {
     let start = Instant::now();
-    let has_kvm = !emulate && File::options().read(true).write(true).open("/dev/kvm").is_ok();
-    let running = Running::start(kernel, image, has_kvm)?;
     let mut tests = Counts::default();
     let mut report = None;
-    let mut end = start + DEADLINE;
+    let mut spoke = false;
+    let mut end = start + running.accelerator.boot_timeout();
     loop {
-        match running
+        let message = running
             .messages
-            .recv_timeout(end.saturating_duration_since(Instant::now()))
-        {
+            .recv_timeout(end.saturating_duration_since(Instant::now()));
+        if message.is_ok() && !spoke {
+            spoke = true;
+            end = start + DEADLINE;
+        }
+        match message {
             Ok(Message::Progress(words)) => say(format!("  {:5.1} s  {words}", start.elapsed().as_secs_f64())),
             Ok(Message::TestOutput(line)) => tests.read(&line),
             Ok(Message::Report(found)) => {
@@ -62,24 +109,20 @@ pub(super) fn boot(kernel: &Kernel, image: File, emulate: bool) -> Result<Ended>
                 end = Instant::now() + POWER_OFF_TIMEOUT;
             }
             Err(RecvTimeoutError::Timeout) => {
-                say("the machine is out of time: ending it");
+                say("  the machine is out of time: ending it");
                 break;
             }
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    let console = running.end();
-    Ok(Ended {
+    Ended {
         report,
         tests,
-        accelerator: if has_kvm && !console.contains(FELL_BACK) {
-            "kvm"
-        } else {
-            "tcg"
-        },
-        console,
+        spoke,
+        accelerator: running.accelerator,
+        console: running.end(),
         duration: start.elapsed(),
-    })
+    }
 }
 
 /// A running emulator. Dropping it kills it.
@@ -87,25 +130,26 @@ struct Running {
     emulator: Child,
     messages: Receiver<Message>,
     console: Option<JoinHandle<String>>,
+    accelerator: Accelerator,
 }
 
 impl Running {
-    fn start(kernel: &Kernel, image: File, has_kvm: bool) -> Result<Self> {
+    fn start(kernel: &Kernel, image: &File, accelerator: Accelerator) -> Result<Self> {
         let emulator = tools::find(EMULATOR).with_context(|| format!("there is no {EMULATOR}"))?;
         let mut command = emulator.command();
         command.args(["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"]);
         command.args(["-m", "1024", "-smp", "2", "-cpu", "max"]);
-        if has_kvm {
-            command.args(["-accel", "kvm"]);
-        }
-        command.args(["-accel", "tcg"]);
+        command.args(["-accel", accelerator.name()]);
         command.arg("-kernel").arg(&kernel.image);
         // The files behind its standard streams: an image without a name, the console and the messages.
         command.args(["-initrd", "/proc/self/fd/0"]);
         command.args(["-serial", "file:/proc/self/fd/2", "-serial", "file:/proc/self/fd/1"]);
         command.arg("-append");
         command.arg(format!("console=ttyS0 loglevel=4 panic=-1 rdinit={PROGRAMS}/{GUEST}"));
-        command.stdin(image).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(image.try_clone()?)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         die_with_parent(&mut command);
         let mut child = command.spawn().with_context(|| format!("cannot start {EMULATOR}"))?;
         let (sender, messages) = channel();
@@ -117,6 +161,7 @@ impl Running {
             emulator: child,
             messages,
             console,
+            accelerator,
         })
     }
 

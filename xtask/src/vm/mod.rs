@@ -142,7 +142,7 @@ impl Programs {
         for module in &kernel.modules {
             image.add_module(module)?;
         }
-        let ended = machine::boot(kernel, image.pack()?, emulate)?;
+        let ended = machine::boot(kernel, &image.pack()?, emulate)?;
         let row = Row::new(kernel, ended);
         row.say();
         Ok(row)
@@ -175,6 +175,8 @@ fn build_program_tests() -> Result<PathBuf> {
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        // The package's own programs are built beside its tests, and named too.
+        .filter(|message| message.pointer("/profile/test") == Some(&true.into()))
         .find_map(|message| message.get("executable")?.as_str().map(PathBuf::from))
         .context("cargo didn't name the executable of the tests")
 }

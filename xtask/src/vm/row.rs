@@ -4,7 +4,7 @@ use anycast_tests::vm::{FamilyReport, ProgramReport, Report};
 use serde::Serialize;
 
 use super::kernel::Kernel;
-use super::machine::Ended;
+use super::machine::{Accelerator, Ended};
 use crate::workspace::say;
 
 /// The result for one kernel. Times are in milliseconds, `null` for what did not happen; under software emulation they
@@ -15,8 +15,7 @@ pub(super) struct Row {
     pub(super) kernel: String,
     /// Whether all went as it should.
     pub(super) ok: bool,
-    /// `kvm` or `tcg`, which is software emulation.
-    accelerator: &'static str,
+    accelerator: Accelerator,
     /// From the machine's start to its end.
     seconds: f64,
     link_kind: Option<String>,
@@ -46,6 +45,7 @@ impl Row {
             console,
             accelerator,
             duration,
+            spoke: _,
         } = ended;
         let report = report.unwrap_or_else(|| Report {
             kernel: kernel.release.clone(),
@@ -92,7 +92,7 @@ impl Row {
         say(format!(
             "Linux {} ({}, {:.0} s): {}",
             self.kernel,
-            self.accelerator,
+            self.accelerator.name(),
             self.seconds,
             if self.ok { "ok" } else { "FAILED" }
         ));

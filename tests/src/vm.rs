@@ -1,0 +1,103 @@
+//! What a virtual machine of the kernel matrix tells its host, and where things are in it.
+//!
+//! The guest is `anycast-vm-guest`, which `cargo xtask vm` boots as the first process of a Debian kernel. It writes
+//! [`Message`]s to a serial port of their own, one JSON object a line, so that words of the kernel never fall among
+//! them.
+
+use serde::{Deserialize, Serialize};
+
+/// The serial port for messages, as the guest sees it; the kernel's console is the other one.
+pub const MESSAGE_PORT: &str = "/dev/ttyS1";
+/// The guest's directory of programs.
+pub const PROGRAMS: &str = "/bin";
+/// The guest's directory of kernel modules, all of which it loads.
+pub const MODULES: &str = "/modules";
+/// The compiled tests of the kernel programs, below [`PROGRAMS`].
+pub const PROGRAM_TESTS: &str = "program-tests";
+
+/// One line of the guest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Message {
+    /// What it has done, in words for a person who waits.
+    Progress(String),
+    /// A line of the test harness.
+    TestOutput(String),
+    /// All that it found; the last message.
+    Report(Report),
+}
+
+/// What came of one kernel. Times are in milliseconds on `CLOCK_MONOTONIC`, `None` for what did not happen. Under
+/// software emulation they tell that it works, not how fast it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The kernel's release.
+    pub kernel: String,
+    /// The kind of the link that holds the service addresses.
+    pub link_kind: Option<String>,
+    /// The daemon's hook for queries: `xdp`, `xdp-generic` or `tc`.
+    pub ingress: Option<String>,
+    /// The daemon's hook for answers: `tcx` or `clsact`.
+    pub egress: Option<String>,
+    /// What came of each address family.
+    pub families: Vec<FamilyReport>,
+    /// The daemon's kernel programs.
+    pub programs: Vec<ProgramReport>,
+    /// What should have happened and didn't, or the other way round, for the machine as a whole.
+    pub surprises: Vec<String>,
+}
+
+/// A failure of the server of one address family, and its end.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct FamilyReport {
+    /// 4 or 6.
+    pub family: u8,
+    /// Whether there was no surprise.
+    pub ok: bool,
+    /// From the fault to the daemon's decision.
+    pub detect_ms: Option<f64>,
+    /// From the fault to the link being down, acknowledged by the kernel.
+    pub link_down_ms: Option<f64>,
+    /// From the fault to the BGP withdrawal's arrival at the router; `None` without a routing daemon too.
+    pub wire_ms: Option<f64>,
+    /// From the remedy to the link being up again, hold-down included.
+    pub link_up_ms: Option<f64>,
+    /// What should have happened and didn't, or the other way round.
+    pub surprises: Vec<String>,
+}
+
+/// A kernel program as this kernel sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProgramReport {
+    /// Its name, of which the kernel keeps 15 bytes.
+    pub name: String,
+    /// Instructions that the verifier went through: what it calls `processed insns`. The limit is a million.
+    pub verified_instructions: Option<u32>,
+    /// Size of its machine code in bytes.
+    pub jited_bytes: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_lines_that_can_be_read_back() {
+        let message = Message::Report(Report {
+            kernel: "6.1".into(),
+            link_kind: Some("dummy".into()),
+            ingress: None,
+            egress: None,
+            families: vec![FamilyReport {
+                family: 6,
+                detect_ms: Some(31.25),
+                ..FamilyReport::default()
+            }],
+            programs: Vec::new(),
+            surprises: vec!["two\nlines".into()],
+        });
+        let line = serde_json::to_string(&message).unwrap();
+        assert!(!line.contains('\n'));
+        assert_eq!(serde_json::from_str::<Message>(&line).unwrap(), message);
+    }
+}
