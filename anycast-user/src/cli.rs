@@ -10,7 +10,7 @@ use crate::config::{MetricsListen, parse_duration, parse_floor};
 ///
 /// Exit codes: 0 it ended as told, 1 an error, 2 wrong usage, 78 a bad configuration.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true)]
+#[command(name = "anycast-probe", version, propagate_version = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -36,7 +36,7 @@ pub struct RunArgs {
     )]
     pub link: Option<String>,
     /// Configuration file (TOML)
-    #[arg(long, value_name = "FILE", env = "ANYCAST_PROBE_CONFIG")]
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Put the link down when its service is dead, and up again when it has recovered
     #[arg(long)]
@@ -45,7 +45,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_floor)]
     pub floor: Option<Duration>,
     /// How often to tell what the services do
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = report_interval)]
     pub report_interval: Duration,
     /// Where to serve metrics: ADDRESS:PORT, or off
     #[arg(long, value_name = "ADDRESS")]
@@ -53,4 +53,36 @@ pub struct RunArgs {
     /// Events as JSON lines on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+/// More often is no use to a reader, and none at all would be a loop.
+const REPORT_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+fn report_interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text).map_err(|error| error.to_string())?;
+    if interval < REPORT_INTERVAL_MIN {
+        return Err(format!("at least {REPORT_INTERVAL_MIN:?}"));
+    }
+    Ok(interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interval(text: &str) -> Option<Duration> {
+        let words = ["anycast-probe", "run", "--link", "anycast0", "--report-interval", text];
+        let Cli {
+            command: Command::Run(args),
+        } = Cli::try_parse_from(words).ok()?;
+        Some(args.report_interval)
+    }
+
+    #[test]
+    fn a_report_interval_is_a_tenth_of_a_second_or_more() {
+        assert_eq!(interval("100ms"), Some(Duration::from_millis(100)));
+        for text in ["0s", "1ns", "99ms", "1"] {
+            assert_eq!(interval(text), None, "{text}");
+        }
+    }
 }

@@ -33,6 +33,12 @@ impl Teller {
         Self { names, json }
     }
 
+    /// The names behind the indices.
+    #[must_use]
+    pub fn names(&self) -> &Arc<Names> {
+        &self.names
+    }
+
     /// Tells how the daemon starts or ends.
     pub fn notice(&self, notice: &Notice<'_>) {
         if matches!(notice, Notice::AttachFallback { .. }) {

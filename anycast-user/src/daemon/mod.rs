@@ -19,7 +19,7 @@ use self::{
 };
 use crate::{
     config::{Config, MetricsListen},
-    datapath::Datapath,
+    datapath::Bank,
     discover::{Plan, discover},
     event::Notice,
     export::{
@@ -53,8 +53,17 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
-    let names = Arc::new(names(&plan));
-    let teller = Teller::new(Arc::clone(&names), telling.json.clone());
+    let teller = Teller::new(Arc::new(names(&plan)), telling.json.clone());
+    // One thread: nothing here is urgent, what is has threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start tokio")?;
+    // First what can fail without a trace: a port in use must not put programs on an uplink and take them off again.
+    let listener = match config.metrics {
+        MetricsListen::Off => None,
+        MetricsListen::Address(address) => Some(runtime.block_on(http::bind(address))?),
+    };
     let datapath = attach(config, &plan, &teller)?;
     let mut hands = Hands::default();
     let taken = if config.armed {
@@ -63,78 +72,80 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
         Ok(())
     };
     let ended = taken.and_then(|()| {
-        // One thread: nothing here is urgent, what is has threads of its own.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("cannot start tokio")?;
-        let actuator = hands.actuator.take();
-        runtime.block_on(watch(
+        let watching = Watching {
             config,
-            telling.report_interval,
-            &plan,
-            &teller,
-            &datapath,
-            actuator,
-        ))
+            plan: &plan,
+            teller: &teller,
+            bank: datapath.bank(),
+            report_interval: telling.report_interval,
+        };
+        runtime.block_on(watching.run(hands.actuator.take(), listener))
     });
     hands.release(&mut netlink);
+    ended?;
     teller.notice(&Notice::Stopped);
-    ended
+    Ok(())
 }
 
-async fn watch(
-    config: &Config,
+/// What the daemon goes by while it watches.
+struct Watching<'a> {
+    config: &'a Config,
+    plan: &'a Plan,
+    teller: &'a Teller,
+    bank: Bank,
     report_interval: Duration,
-    plan: &Plan,
-    teller: &Teller,
-    datapath: &Datapath,
-    actuator: Option<Actuator>,
-) -> Result<()> {
-    // Before anything can be withdrawn: from here on a signal ends the daemon in order.
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    let listener = match config.metrics {
-        MetricsListen::Off => None,
-        MetricsListen::Address(address) => Some(http::bind(address).await?),
-    };
-    let names = Arc::new(names(plan));
-    let status = Arc::new(Status::new(config.armed, Arc::clone(&names), datapath.bank()));
-    let looks: Arc<[Look]> = plan.links.iter().map(|_| Look::default()).collect();
-    let (events, told) = mpsc::channel(EVENTS_WAITING);
-    let services = plan.links.iter().flat_map(|link| &link.services);
-    let prober = Prober::start(names.services.len())?;
-    tell_scheduling("prober", prober.scheduling);
-    let sampler = Sampler::start(Parts {
-        engine: engine(config, plan, &status),
-        status: Arc::clone(&status),
-        addresses: services
-            .map(|service| SocketAddr::new(service.address, service.port))
-            .collect(),
-        looks: Arc::clone(&looks),
-        actuator,
-        prober,
-        events,
-        period: sampler::period(config.floor),
-    })
-    .context("cannot start the sampling thread")?;
-    tell_scheduling("sampling", sampler.scheduling);
-    lock_memory();
-    teller.notice(&Notice::Started {
-        armed: config.armed,
-        links: &names.links,
-    });
+}
 
-    let served = serve(listener, Arc::clone(&status));
-    let ended = tokio::select! {
-        () = teller.run(told, &status, report_interval) => ended_by_itself(),
-        () = served => ended_by_itself(),
-        ended = look_after(plan, &looks, &sampler) => ended,
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
-    };
-    sampler.stop();
-    ended
+impl Watching<'_> {
+    async fn run(self, actuator: Option<Actuator>, listener: Option<TcpListener>) -> Result<()> {
+        let Self {
+            config,
+            plan,
+            teller,
+            bank,
+            report_interval,
+        } = self;
+        // Before anything can be withdrawn: from here on a signal ends the daemon in order.
+        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+        let names = teller.names();
+        let status = Arc::new(Status::new(config.armed, Arc::clone(names), bank));
+        let looks: Arc<[Look]> = plan.links.iter().map(|_| Look::default()).collect();
+        let (events, told) = mpsc::channel(EVENTS_WAITING);
+        let services = plan.links.iter().flat_map(|link| &link.services);
+        let prober = Prober::start(names.services.len())?;
+        tell_scheduling("prober", prober.scheduling);
+        let sampler = Sampler::start(Parts {
+            engine: engine(config, plan, &status),
+            status: Arc::clone(&status),
+            addresses: services
+                .map(|service| SocketAddr::new(service.address, service.port))
+                .collect(),
+            looks: Arc::clone(&looks),
+            actuator,
+            prober,
+            events,
+            period: sampler::period(config.floor),
+        })
+        .context("cannot start the sampling thread")?;
+        tell_scheduling("sampling", sampler.scheduling);
+        lock_memory();
+        teller.notice(&Notice::Started {
+            armed: config.armed,
+            links: &names.links,
+        });
+
+        let served = serve(listener, Arc::clone(&status));
+        let ended = tokio::select! {
+            () = teller.run(told, &status, report_interval) => ended_by_itself(),
+            () = served => ended_by_itself(),
+            ended = look_after(plan, &looks, &sampler) => ended,
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+        };
+        sampler.stop();
+        ended
+    }
 }
 
 async fn serve(listener: Option<TcpListener>, status: Arc<Status>) {

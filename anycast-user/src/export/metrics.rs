@@ -64,7 +64,7 @@ impl Collector for SnapshotCollector {
         services(&mut out, &self.0.services())?;
         out.counter(
             "unclassified_packets",
-            "Packets to or from a service that were neither query nor answer, by reason.",
+            "Packets on the uplinks that could not be followed to their ports, or to a service and no DNS message, by reason.",
             self.0
                 .unclassified()
                 .into_iter()
