@@ -25,20 +25,24 @@ impl Frame {
         }
     }
 
-    /// Pulls the headers into the linear part first, where a driver left them in a fragment. That moves bytes within the
-    /// buffer and changes none of them.
     #[inline(always)]
     pub(crate) fn of_tc(context: &TcContext) -> Self {
-        let wanted = context.len().min(HEADERS_MAX_BYTES);
-        if context.data() + wanted as usize > context.data_end() {
-            // When it fails (no memory), what is linear already is what there is to see.
-            let _ = context.pull_data(wanted);
-        }
         Self {
             start: context.data(),
             end: context.data_end(),
         }
     }
+}
+
+/// Pulls the headers of a frame into its linear part, where a driver left some of them in a fragment; false when that is
+/// where they were already, or when there is no memory for it.
+///
+/// That moves bytes within the buffer and changes none of them. It costs, and is done for nobody's packets but those
+/// whose headers were cut short.
+#[inline(always)]
+pub(crate) fn pull_headers(context: &TcContext) -> bool {
+    let wanted = context.len().min(HEADERS_MAX_BYTES);
+    context.data() + wanted as usize > context.data_end() && context.pull_data(wanted).is_ok()
 }
 
 impl Packet for Frame {

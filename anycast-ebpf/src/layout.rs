@@ -3,9 +3,6 @@
 //! Both sides are compiled from these definitions; the assertions at the end hold for either target, so a difference in
 //! size, offset or alignment fails the build instead of a node.
 
-/// Counted up whenever a type in this module or the meaning of a field changes.
-pub const LAYOUT_VERSION: u32 = 1;
-
 /// Slots of the service table, a power of two: [`table`](crate::table) finds a hash without collisions for a few hundred
 /// services in this many.
 pub const TABLE_SLOTS: usize = 4096;

@@ -16,7 +16,7 @@ mod maps;
 use anycast_ebpf::{
     layout::Unclassified,
     observe::{Observed, count, increment, observe},
-    packet::{Direction, Packet},
+    packet::Direction,
 };
 use aya_ebpf::{
     bindings::{TC_ACT_UNSPEC, xdp_action::XDP_PASS},
@@ -34,13 +34,13 @@ const TC_VERDICT: i32 = TC_ACT_UNSPEC;
 
 #[xdp(frags)]
 fn ingress_xdp(context: XdpContext) -> u32 {
-    record(&Frame::of_xdp(&context), Direction::Ingress);
+    record_xdp(&context, Direction::Ingress);
     XDP_VERDICT
 }
 
 #[classifier]
 fn ingress_tc(context: TcContext) -> i32 {
-    record(&Frame::of_tc(&context), Direction::Ingress);
+    record_tc(&context, Direction::Ingress);
     TC_VERDICT
 }
 
@@ -48,7 +48,7 @@ fn ingress_tc(context: TcContext) -> i32 {
 #[classifier]
 fn egress_tc(context: TcContext) -> i32 {
     if context::is_locally_sent(&context) {
-        record(&Frame::of_tc(&context), Direction::Egress);
+        record_tc(&context, Direction::Egress);
     }
     TC_VERDICT
 }
@@ -101,9 +101,30 @@ fn baseline_tc(_: TcContext) -> i32 {
 }
 
 #[inline(always)]
-fn record<P: Packet>(packet: &P, direction: Direction) {
+fn record_xdp(context: &XdpContext, direction: Direction) {
+    if let Some(table) = maps::table() {
+        record(observe(table, &Frame::of_xdp(context), direction), direction);
+    }
+}
+
+#[inline(always)]
+fn record_tc(context: &TcContext, direction: Direction) {
     let Some(table) = maps::table() else { return };
-    match observe(table, packet, direction) {
+    let mut observed = observe(table, &Frame::of_tc(context), direction);
+    let is_cut = match &observed {
+        Ok(None) => false,
+        Ok(Some(Observed { message, .. })) => *message == Err(Unclassified::Truncated),
+        Err(reason) => *reason == Unclassified::Truncated,
+    };
+    if is_cut && context::pull_headers(context) {
+        observed = observe(table, &Frame::of_tc(context), direction);
+    }
+    record(observed, direction);
+}
+
+#[inline(always)]
+fn record(observed: Result<Option<Observed<'_>>, Unclassified>, direction: Direction) {
+    match observed {
         Ok(None) => {}
         Ok(Some(Observed { slot, message })) => {
             if let Some(counters) = maps::counters(slot) {

@@ -77,6 +77,15 @@ pub enum DiscoverError {
         /// The link.
         link: String,
     },
+    /// Frames of this interface have no Ethernet header.
+    #[error(
+        "uplink {uplink} is not an Ethernet interface, and others are not understood yet: name the uplinks that are with \
+         `uplinks = [\"eth0\"]` in a configuration file"
+    )]
+    NotEthernet {
+        /// The interface.
+        uplink: String,
+    },
     /// Nowhere to count.
     #[error(
         "no uplink: the main routing table has no route with a gateway and no default route; name them with `uplinks = [\"eth0\"]` in a configuration file"
@@ -131,6 +140,11 @@ pub fn discover(config: &Config, netlink: &mut Netlink) -> Result<Plan, Discover
         .collect::<Result<_, DiscoverError>>()?;
     if uplinks.is_empty() {
         return Err(DiscoverError::NoUplink);
+    }
+    if let Some(strange) = uplinks.iter().find(|link| link.hardware_type != libc::ARPHRD_ETHER) {
+        return Err(DiscoverError::NotEthernet {
+            uplink: strange.name.clone(),
+        });
     }
     let uplinks = uplinks
         .into_iter()

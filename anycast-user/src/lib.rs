@@ -20,3 +20,4 @@ pub mod report;
 pub mod route;
 pub mod sampler;
 pub mod status;
+mod window;

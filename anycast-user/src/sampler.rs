@@ -8,13 +8,12 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-        mpsc::Sender,
+        mpsc::{Sender, TrySendError},
     },
     thread::{Builder, JoinHandle},
     time::Duration,
 };
 
-use hdrhistogram::Histogram;
 use nix::{
     sys::time::{TimeSpec, TimeValLike as _},
     time::{ClockId, ClockNanosleepFlags, clock_nanosleep},
@@ -23,12 +22,13 @@ use tokio::sync::mpsc;
 
 use crate::{
     clock::MonotonicTime,
-    engine::{Acted, Effects, Engine, Purpose},
+    engine::{Acted, Ask, Effects, Engine, Probed, Purpose, Seen},
     event::{Event, EventKind},
     policy::{Burst, PROBES_IN_BURST},
-    probe::{BurstRequest, BurstResult, Prober},
+    probe::{BurstRequest, BurstResult, Prober, RequestError},
     route::{Action, Actuator, Command, Outcome, Scheduling, request_realtime},
     status::Status,
+    window::ProbeWindow,
 };
 
 /// Below the actuator, which carries out what this thread decides, and above the prober.
@@ -40,11 +40,6 @@ const PERIOD: (Duration, Duration) = (Duration::from_millis(1), Duration::from_m
 const TOO_LATE: Duration = Duration::from_millis(5);
 /// How long a burst waits for answers when nothing is urgent.
 const HEALTH_WINDOW: Duration = Duration::from_millis(100);
-/// How long a burst waits for answers during a suspicion: ten times what all but one in a thousand healthy bursts need for their slowest
-/// round trip, within these bounds.
-const PROBE_WINDOW: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(5));
-const PROBE_WINDOW_FACTOR: u32 = 10;
-const PROBE_WINDOW_QUANTILE: f64 = 0.999;
 
 /// The time between two ticks for a given floor.
 #[must_use]
@@ -53,19 +48,28 @@ pub fn period(floor: Duration) -> Duration {
     (floor / 10).clamp(shortest, longest)
 }
 
-/// The last look at a link by somebody who may block: when, and whether it was up, in one word.
+/// The last look at a link by somebody who may block: when, and what was seen, in one word.
 #[derive(Debug, Default)]
 pub struct Look(AtomicU64);
 
 impl Look {
-    /// Notes a look. The lowest bit of the time gives way to the state.
-    pub fn note(&self, at: MonotonicTime, up: bool) {
-        self.0.store(at.0 & !1 | u64::from(up), Relaxed);
+    const UP: u64 = 1;
+    const MARKED: u64 = 2;
+
+    /// Notes that a link was up or not, and carried the mark of a withdrawal or not. The lowest bits of the time give
+    /// way to that.
+    pub fn note(&self, at: MonotonicTime, up: bool, marked: bool) {
+        let seen = if up { Self::UP } else { 0 } | if marked { Self::MARKED } else { 0 };
+        self.0.store(at.0 & !(Self::UP | Self::MARKED) | seen, Relaxed);
     }
 
-    fn take(&self) -> Option<(MonotonicTime, bool)> {
+    fn take(&self) -> Option<Seen> {
         let word = self.0.swap(0, Relaxed);
-        (word != 0).then_some((MonotonicTime(word & !1), word & 1 == 1))
+        (word != 0).then_some(Seen {
+            at: MonotonicTime(word & !(Self::UP | Self::MARKED)),
+            up: word & Self::UP != 0,
+            marked: word & Self::MARKED != 0,
+        })
     }
 }
 
@@ -142,8 +146,8 @@ fn run(parts: Parts, stop: &AtomicBool, ready: &Sender<Scheduling>) {
         events,
         period,
     } = parts;
-    let Ok(mut round_trips) = Histogram::new_with_bounds(1_000, 1_000_000_000, 2) else {
-        return; // The bounds are constants within the crate's limits.
+    let Some(window) = ProbeWindow::new() else {
+        return; // Its bounds are constants within the histogram's limits.
     };
     // The receiver waits for this one message; it can't be gone.
     let _ = ready.send(request_realtime(PRIORITY));
@@ -153,30 +157,32 @@ fn run(parts: Parts, stop: &AtomicBool, ready: &Sender<Scheduling>) {
         actuator: actuator.as_ref(),
         prober: &prober,
         events: &events,
-        window: PROBE_WINDOW.1,
+        window,
+        broken: false,
     };
     let mut due = MonotonicTime::now();
-    while !stop.load(Relaxed) {
+    while !stop.load(Relaxed) && !hands.broken {
         due = due.after(period);
         sleep_until(due);
         let now = MonotonicTime::now();
         let late = now.since(due);
         if late >= TOO_LATE {
             status.late_ticks.fetch_add(1, Relaxed);
-            engine.forgive(late);
+            engine.forgive(late, now);
             due = now;
         }
         for result in prober.results.try_iter() {
-            hands.learn_window(&mut round_trips, &result);
-            engine.probed(now, result.request.id as usize, &burst(&result), &mut hands);
+            let probed = hands.probed(&result);
+            engine.probed(now, &probed, &mut hands);
         }
         for outcome in actuator.iter().flat_map(|actuator| actuator.outcomes.try_iter()) {
-            engine.acted(&acted(&outcome), now, &mut hands);
+            if let Some(acted) = acted(&outcome) {
+                engine.acted(&acted, now, &mut hands);
+            }
         }
         for (link, look) in looks.iter().enumerate() {
-            if let Some((at, up)) = look.take() {
-                engine.seen(link, up, at, &mut hands);
-                hands.show_link(link, up);
+            if let Some(seen) = look.take() {
+                engine.seen(link, seen, &mut hands);
             }
         }
         engine.tick(now, |service| status.bank().queries_and_answers(service), &mut hands);
@@ -198,25 +204,8 @@ fn sleep_until(due: MonotonicTime) {
     let _ = clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &due);
 }
 
-fn burst(result: &BurstResult) -> Burst {
-    let &BurstResult {
-        sent,
-        answered,
-        refused,
-        started_at,
-        finished_at,
-        ..
-    } = result;
-    Burst {
-        started_at,
-        finished_at,
-        sent,
-        answered,
-        refused,
-    }
-}
-
-fn acted(outcome: &Outcome) -> Acted {
+/// What an outcome is to the engine; nothing when only a mark was taken off.
+fn acted(outcome: &Outcome) -> Option<Acted> {
     let Command {
         link,
         action,
@@ -225,13 +214,18 @@ fn acted(outcome: &Outcome) -> Acted {
     if let Err(error) = &outcome.result {
         tracing::error!("{error}");
     }
+    let up = match action {
+        Action::Withdraw => false,
+        Action::Announce => true,
+        Action::Unmark => return None,
+    };
     let acknowledged_at = outcome.result.as_ref().ok().map(|done| done.acknowledged_at);
-    Acted {
+    Some(Acted {
         link,
-        up: action == Action::Announce,
+        up,
         decided_at,
         acknowledged_at,
-    }
+    })
 }
 
 /// What the engine reaches through.
@@ -241,32 +235,56 @@ struct Hands<'a> {
     actuator: Option<&'a Actuator>,
     prober: &'a Prober,
     events: &'a mpsc::Sender<Event>,
-    window: Duration,
+    window: ProbeWindow,
+    /// One of the threads behind it has ended.
+    broken: bool,
 }
 
 impl Hands<'_> {
-    fn order(&self, link: usize, action: Action, decided_at: MonotonicTime) -> bool {
-        self.actuator.is_some_and(|actuator| {
-            actuator
-                .commands
-                .try_send(Command {
-                    link,
-                    action,
-                    decided_at,
-                })
-                .is_ok()
-        })
+    fn order(&mut self, link: usize, action: Action, decided_at: MonotonicTime) -> bool {
+        let Some(actuator) = self.actuator else { return false };
+        match actuator.commands.try_send(Command {
+            link,
+            action,
+            decided_at,
+        }) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => false,
+            Err(TrySendError::Disconnected(_)) => {
+                self.broken = true;
+                false
+            }
+        }
     }
 
-    /// A burst that came back whole shows how long healthy answers take.
-    fn learn_window(&mut self, round_trips: &mut Histogram<u64>, result: &BurstResult) {
-        let Some(slowest) = result.slowest_round_trip.filter(|_| result.answered == result.sent) else {
-            return;
-        };
-        round_trips.saturating_record(slowest.as_nanos() as u64);
-        let usual = Duration::from_nanos(round_trips.value_at_quantile(PROBE_WINDOW_QUANTILE));
-        let (shortest, longest) = PROBE_WINDOW;
-        self.window = (usual * PROBE_WINDOW_FACTOR).clamp(shortest, longest);
+    /// What a burst is to the engine. How long its answers took is learned from.
+    fn probed(&mut self, result: &BurstResult) -> Probed {
+        let &BurstResult {
+            request,
+            sent,
+            answered,
+            refused,
+            slowest_round_trip,
+            started_at,
+            finished_at,
+            late,
+        } = result;
+        if let Some(slowest) = slowest_round_trip {
+            self.window.learn(slowest);
+        }
+        Probed {
+            service: (request.id & ID_SERVICE) as usize,
+            generation: (request.id >> ID_GENERATION_SHIFT) as u32,
+            burst: Burst {
+                started_at,
+                finished_at,
+                sent,
+                answered,
+                refused,
+            },
+            late,
+            quick: slowest_round_trip.is_some_and(ProbeWindow::is_quick),
+        }
     }
 
     fn show_link(&self, link: usize, up: bool) {
@@ -289,6 +307,7 @@ impl Hands<'_> {
                     link.announcements.fetch_add(1, Relaxed);
                 }
             }
+            EventKind::LinkChanged { link, up } => self.show_link(link, up),
             EventKind::WouldWithdraw { service, .. } => {
                 if let Some(link) = self.status.link_of(service) {
                     link.observed.fetch_add(1, Relaxed);
@@ -299,20 +318,37 @@ impl Hands<'_> {
     }
 }
 
+/// A request's id holds the service and, above, the generation of the question.
+const ID_GENERATION_SHIFT: u32 = 32;
+const ID_SERVICE: u64 = (1 << ID_GENERATION_SHIFT) - 1;
+
 impl Effects for Hands<'_> {
-    fn probe(&mut self, service: usize, purpose: Purpose) -> bool {
-        self.addresses.get(service).is_some_and(|&service_address| {
-            let request = BurstRequest {
-                id: service as u64,
-                service_address,
-                count: PROBES_IN_BURST,
-                window: match purpose {
-                    Purpose::Suspicion => self.window,
-                    Purpose::Health => HEALTH_WINDOW,
-                },
-            };
-            self.prober.try_request(request).is_ok()
-        })
+    fn probe(&mut self, ask: Ask) -> bool {
+        let Ask {
+            service,
+            generation,
+            purpose,
+        } = ask;
+        let Some(&service_address) = self.addresses.get(service) else {
+            return false;
+        };
+        let request = BurstRequest {
+            id: u64::from(generation) << ID_GENERATION_SHIFT | service as u64,
+            service_address,
+            count: PROBES_IN_BURST,
+            window: match purpose {
+                Purpose::Suspicion => self.window.now(),
+                Purpose::Health => HEALTH_WINDOW,
+            },
+        };
+        match self.prober.try_request(request) {
+            Ok(()) => true,
+            Err(RequestError::Busy) => false,
+            Err(RequestError::Gone) => {
+                self.broken = true;
+                false
+            }
+        }
     }
 
     fn withdraw(&mut self, link: usize, decided_at: MonotonicTime) -> bool {
@@ -321,6 +357,11 @@ impl Effects for Hands<'_> {
 
     fn announce(&mut self, link: usize, decided_at: MonotonicTime) -> bool {
         self.order(link, Action::Announce, decided_at)
+    }
+
+    fn unmark(&mut self, link: usize) {
+        // The next look asks again, when it could not be taken now.
+        self.order(link, Action::Unmark, MonotonicTime::now());
     }
 
     fn event(&mut self, event: Event) {

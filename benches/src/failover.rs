@@ -3,8 +3,10 @@
 use anycast_tests::{
     arguments::LabArguments,
     binaries::Binaries,
+    fault::Fault,
     interrupt,
     scenario::{Failover, Summary, failover},
+    server::ServerKind,
     timeline::Silent,
 };
 use anyhow::{Context as _, Result, ensure};
@@ -20,20 +22,24 @@ pub(crate) struct FailoverArgs {
     runs: u32,
 }
 
+/// Runs of which one in a hundred is at least one.
+const RUNS_FOR_P99: u64 = 100;
+
 /// Milliseconds from just before the fault.
-#[derive(Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 struct Spread {
     runs: u64,
     min: f64,
     median: f64,
-    p99: f64,
+    /// `None` of fewer than a hundred, of which it would be the maximum by another name.
+    p99: Option<f64>,
     max: f64,
 }
 
 #[derive(Serialize)]
 struct Report {
-    fault: String,
-    server: String,
+    fault: Fault,
+    server: ServerKind,
     rate_qps: u32,
     floor_ms: f64,
     family: u8,
@@ -86,7 +92,8 @@ pub(crate) fn run(arguments: &FailoverArgs) -> Result<()> {
             min, median, p99, max, ..
         }) = spread
         {
-            eprintln!("{name:<24} min {min:7.2}  median {median:7.2}  p99 {p99:7.2}  max {max:7.2} ms");
+            let p99 = p99.map_or_else(String::new, |p99| format!("  p99 {p99:7.2}"));
+            eprintln!("{name:<24} min {min:7.2}  median {median:7.2}{p99}  max {max:7.2} ms");
         }
     }
     if lab.json {
@@ -106,10 +113,10 @@ fn report(summaries: &[Summary]) -> Result<Report> {
     let mut lost: Vec<u64> = summaries.iter().map(|summary| summary.queries_lost).collect();
     lost.sort_unstable();
     Ok(Report {
-        fault: format!("{:?}", first.fault).to_lowercase(),
-        server: format!("{:?}", first.server).to_lowercase(),
+        fault: first.fault,
+        server: first.server,
         rate_qps: first.rate_qps,
-        floor_ms: first.floor_ms as f64,
+        floor_ms: first.floor_ms,
         family: first.family,
         runs: summaries.len() as u32,
         withdrawn: summaries.iter().filter(|summary| summary.withdrawn).count() as u32,
@@ -134,8 +141,27 @@ impl Spread {
             runs: histogram.len(),
             min: ms(histogram.min()),
             median: ms(histogram.value_at_quantile(0.5)),
-            p99: ms(histogram.value_at_quantile(0.99)),
+            p99: (histogram.len() >= RUNS_FOR_P99).then(|| ms(histogram.value_at_quantile(0.99))),
             max: ms(histogram.max()),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spread(runs: u32) -> Option<Spread> {
+        Spread::of((1..=runs).map(f64::from)).unwrap()
+    }
+
+    #[test]
+    fn a_percentile_needs_as_many_runs() {
+        assert_eq!(spread(0), None);
+        let Spread { runs, min, p99, .. } = spread(10).unwrap();
+        assert_eq!((runs, min, p99), (10, 1.0, None));
+        assert_eq!(spread(99).unwrap().p99, None);
+        let p99 = spread(100).unwrap().p99.unwrap();
+        assert!((p99 - 99.0).abs() < 0.1, "{p99}");
     }
 }

@@ -8,6 +8,7 @@ mod programs;
 
 use std::process::ExitCode;
 
+use anycast_tests::interrupt::{self, Interrupted};
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
@@ -37,6 +38,10 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(_) if interrupt::check().is_err() => {
+            eprintln!("{Interrupted}");
+            ExitCode::from(interrupt::EXIT_CODE as u8)
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

@@ -2,7 +2,8 @@
 //!
 //! `BPF_PROG_TEST_RUN` repeats a program on one frame. Its own figure is cut to whole nanoseconds, so the thread's CPU time
 //! around the call is taken, at two repeat counts: their difference holds the programs and nothing of the call. Rounds
-//! of all programs are interleaved and the fastest of each is kept: a busy machine only ever adds.
+//! of all programs are interleaved and the fastest time of each count is kept, a busy machine only ever adds, and only
+//! then is the difference taken: one of the same round would be too small whenever the smaller count was disturbed.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -57,17 +58,18 @@ pub(crate) fn run(arguments: &ProgramsArgs) -> Result<()> {
     let ebpf = datapath.ebpf_mut();
     load_baselines(ebpf)?;
     let cases = cases()?;
-    let mut best: Vec<(f64, f64)> = vec![(f64::INFINITY, f64::INFINITY); cases.len()];
+    let mut best = vec![(Fastest::default(), Fastest::default()); cases.len()];
     for round in 1..=arguments.rounds {
         eprint!("\rround {round} of {} ", arguments.rounds);
         for (case, (program, baseline)) in cases.iter().zip(&mut best) {
-            *program = program.min(measure(ebpf, case.program, &case.frame)?);
-            *baseline = baseline.min(measure(ebpf, case.baseline, &case.frame)?);
+            program.measure(ebpf, case.program, &case.frame)?;
+            baseline.measure(ebpf, case.baseline, &case.frame)?;
         }
     }
     eprintln!();
     let mut costs = BTreeMap::new();
-    for (case, (ns, baseline_ns)) in cases.iter().zip(best) {
+    for (case, (program, baseline)) in cases.iter().zip(best) {
+        let (ns, baseline_ns) = (program.run_ns(), baseline.run_ns());
         let ratio = ns / baseline_ns;
         let added = ns - baseline_ns;
         eprintln!(
@@ -149,12 +151,33 @@ fn cases() -> Result<Vec<Case>> {
     ])
 }
 
-/// Nanoseconds of one run of a program on a frame.
-fn measure(ebpf: &mut Ebpf, program: &'static str, frame: &[u8]) -> Result<f64> {
-    let (few, many) = REPEATS;
-    let few_runs = repeated(ebpf, program, frame, few)?;
-    let many_runs = repeated(ebpf, program, frame, many)?;
-    Ok((many_runs.as_nanos() as f64 - few_runs.as_nanos() as f64) / f64::from(many - few))
+/// The fastest that few and many runs of a program on a frame were.
+#[derive(Debug, Clone, Copy)]
+struct Fastest {
+    few: Duration,
+    many: Duration,
+}
+
+impl Default for Fastest {
+    fn default() -> Self {
+        let (few, many) = (Duration::MAX, Duration::MAX);
+        Self { few, many }
+    }
+}
+
+impl Fastest {
+    fn measure(&mut self, ebpf: &mut Ebpf, program: &'static str, frame: &[u8]) -> Result<()> {
+        let (few, many) = REPEATS;
+        self.few = self.few.min(repeated(ebpf, program, frame, few)?);
+        self.many = self.many.min(repeated(ebpf, program, frame, many)?);
+        Ok(())
+    }
+
+    /// Nanoseconds of one run.
+    fn run_ns(self) -> f64 {
+        let (few, many) = REPEATS;
+        (self.many.as_nanos() as f64 - self.few.as_nanos() as f64) / f64::from(many - few)
+    }
 }
 
 fn repeated(ebpf: &mut Ebpf, name: &'static str, frame: &[u8], repeat: u32) -> Result<Duration> {

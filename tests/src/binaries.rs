@@ -1,9 +1,12 @@
 //! What a lab needs to be there.
 
+use crate::server::ServerKind;
 use crate::tools;
 use anyhow::{Context, Result};
 use std::fmt::{self, Display, Formatter};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 /// The project's own executables that a lab runs.
 #[derive(Debug, Clone)]
@@ -51,16 +54,33 @@ impl Display for MissingPrerequisite {
 
 impl std::error::Error for MissingPrerequisite {}
 
-/// Looks for what tests of the whole can't do without, and gives the executables to run.
-pub fn prerequisites() -> Result<Binaries, MissingPrerequisite> {
+/// The first line of what `program` prints when asked for its version by `flag`; `None` when it isn't there or doesn't
+/// run, as when an interrupted fetch left it without its libraries.
+#[must_use]
+pub fn version_of(program: &str, flag: &str) -> Option<String> {
+    let mut command = tools::find(program)?.command();
+    let output = command.arg(flag).stdin(Stdio::null()).process_group(0).output().ok()?;
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+    output.status.success().then(|| line.to_owned())
+}
+
+/// Looks for what tests of the whole can't do without, `servers` among it, and gives the executables to run.
+pub fn prerequisites(servers: &[ServerKind]) -> Result<Binaries, MissingPrerequisite> {
     if !nix::unistd::geteuid().is_root() {
         return Err(MissingPrerequisite("it needs root".into()));
     }
     for (program, package) in [("ip", "iproute2"), ("unshare", "util-linux"), ("bird", "bird2")] {
         if tools::find(program).is_none() {
-            let words = format!("there is no {program} (package {package}); `cargo xtask setup` fetches what it can");
+            let words =
+                format!("there is no {program} that runs (package {package}); `cargo xtask setup` fetches what it can");
             return Err(MissingPrerequisite(words));
         }
+    }
+    if let Some(server) = servers.iter().find(|server| server.version().is_none()) {
+        let words = format!("there is no {server} that runs; `cargo xtask setup` fetches it");
+        return Err(MissingPrerequisite(words));
     }
     Binaries::find().map_err(|error| MissingPrerequisite(error.to_string()))
 }

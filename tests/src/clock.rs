@@ -4,6 +4,11 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
+/// Two looks at a clock that are no farther apart were not interrupted.
+const CLOSE_LOOKS_NS: u64 = 20_000;
+/// How often to look for two such; the closest are taken when none are close.
+const CLOCK_TRIES: u32 = 10;
+
 /// A moment on `CLOCK_MONOTONIC`, in nanoseconds since boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
@@ -25,10 +30,7 @@ impl Moment {
     /// so a step of the wall clock can spoil a packet at most, never a run.
     #[must_use]
     pub fn from_realtime(stamp: TimeSpec) -> Self {
-        let (realtime, monotonic) = (
-            nanoseconds(ClockId::CLOCK_REALTIME),
-            nanoseconds(ClockId::CLOCK_MONOTONIC),
-        );
+        let (realtime, monotonic) = both_clocks();
         let age = realtime.saturating_sub(Duration::from(stamp).as_nanos() as u64);
         Self(monotonic.saturating_sub(age))
     }
@@ -52,6 +54,24 @@ impl std::ops::Add<Duration> for Moment {
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration.as_nanos() as u64))
     }
+}
+
+/// `CLOCK_REALTIME` and `CLOCK_MONOTONIC` of one moment, in nanoseconds: the one is read between two looks at the other,
+/// again when the looks are so far apart that the thread was interrupted in between.
+fn both_clocks() -> (u64, u64) {
+    let mut best = (u64::MAX, (0, 0));
+    for _ in 0..CLOCK_TRIES {
+        let before = nanoseconds(ClockId::CLOCK_MONOTONIC);
+        let realtime = nanoseconds(ClockId::CLOCK_REALTIME);
+        let gap = nanoseconds(ClockId::CLOCK_MONOTONIC).saturating_sub(before);
+        if gap < best.0 {
+            best = (gap, (realtime, before.saturating_add(gap / 2)));
+        }
+        if gap <= CLOSE_LOOKS_NS {
+            break;
+        }
+    }
+    best.1
 }
 
 /// A clock that every Linux has can't fail to be read; were it to, time would stand still and every wait would end at

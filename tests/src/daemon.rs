@@ -9,14 +9,23 @@ use crate::process::Process;
 use crate::timeline::{Observation, What};
 use crate::workdir::WorkDirectory;
 use anyhow::{Context, Result};
+use humantime::format_duration;
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+/// Where the daemon of a node serves its metrics, inside the node's namespace.
+pub const METRICS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9853);
+/// The longest floor that the daemon takes.
+pub const LONGEST_FLOOR: Duration = Duration::from_secs(60);
+/// A floor below it is none, which the daemon wants to be told is meant.
+const NO_FLOOR: Duration = Duration::from_millis(1);
 
 /// How the daemon is configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,20 +45,28 @@ pub struct DaemonOptions {
 }
 
 impl Default for DaemonOptions {
-    /// What the lab uses: arming and hold-down are much shorter than the daemon's own defaults.
     fn default() -> Self {
-        Self {
-            armed: true,
-            floor: Duration::from_millis(30),
-            arming_answers: 1000,
-            arming_time: Duration::from_secs(1),
-            hold_down: Duration::from_secs(3),
-            report_interval: Duration::from_millis(500),
-        }
+        Self::LAB
     }
 }
 
 impl DaemonOptions {
+    /// What the lab uses: arming and hold-down are much shorter than the daemon's own defaults.
+    pub const LAB: Self = Self {
+        armed: true,
+        floor: Duration::from_millis(30),
+        arming_answers: 1000,
+        arming_time: Duration::from_secs(1),
+        hold_down: Duration::from_secs(3),
+        report_interval: Duration::from_millis(500),
+    };
+
+    /// Whether the floor is so low that the daemon wants to be told that none is meant.
+    #[must_use]
+    pub fn has_no_floor(&self) -> bool {
+        self.floor < NO_FLOOR
+    }
+
     fn configuration(&self) -> String {
         let Self {
             armed,
@@ -61,23 +78,26 @@ impl DaemonOptions {
         } = self;
         format!(
             "armed = {armed}\n\
-             floor = \"{floor}ms\"\n\
+             floor = \"{floor}\"\n\
              accept_no_floor = {accept_no_floor}\n\
              [arming]\n\
              answers = {arming_answers}\n\
-             time = \"{arming_time}ms\"\n\
+             time = \"{arming_time}\"\n\
              [return]\n\
-             hold_down = \"{hold_down}ms\"\n\
+             hold_down = \"{hold_down}\"\n\
+             [metrics]\n\
+             listen = \"{METRICS}\"\n\
              [[link]]\n\
              name = \"{LINK}\"\n\
              [[link.service]]\n\
              name = \"dns\"\n\
              protocol = \"dns-udp\"\n\
              port = 53\n",
-            floor = floor.as_millis(),
-            accept_no_floor = floor.is_zero(),
-            arming_time = arming_time.as_millis(),
-            hold_down = hold_down.as_millis(),
+            // Exact: not one of them is rounded to milliseconds.
+            floor = format_duration(*floor),
+            accept_no_floor = self.has_no_floor(),
+            arming_time = format_duration(*arming_time),
+            hold_down = format_duration(*hold_down),
         )
     }
 }
@@ -104,7 +124,7 @@ impl Daemon {
         fs::write(&configuration, options.configuration())?;
         let mut command = Command::new(program);
         command.args(["run", "--json", "--report-interval"]);
-        command.arg(format!("{}ms", options.report_interval.as_millis()));
+        command.arg(format_duration(options.report_interval).to_string());
         command.arg("--config").arg(&configuration);
         let log = directory.path().join(format!("{name}.log"));
         let mut process = Process::spawn_piped(&format!("anycast-probe on {node}"), command, namespace, &log)?;
@@ -158,5 +178,33 @@ fn observation(node: Node, line: &str) -> Observation {
             at: Moment::now(),
             what: What::Note(format!("{node} printed what is no event ({error}): {line}")),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anycast_user::config::{Config, MetricsListen};
+
+    #[test]
+    fn the_daemon_takes_the_configuration_as_it_was_meant() {
+        for floor in [0, 500, 999, 1_000, 10_500, 30_000, 60_000_000].map(Duration::from_micros) {
+            let options = DaemonOptions {
+                floor,
+                arming_time: Duration::from_micros(1_234_567),
+                ..DaemonOptions::default()
+            };
+            let config = Config::parse(&options.configuration(), "lab.toml".as_ref()).unwrap();
+            assert_eq!((config.armed, config.floor), (true, floor));
+            assert_eq!(config.arming.answers, u64::from(options.arming_answers));
+            assert_eq!(config.arming.time, options.arming_time);
+            assert_eq!(config.coming_back.hold_down, options.hold_down);
+            assert_eq!(config.metrics, MetricsListen::Address(METRICS.into()));
+        }
+    }
+
+    #[test]
+    fn the_limits_are_the_daemons_own() {
+        assert_eq!((LONGEST_FLOOR, NO_FLOOR), (Config::MAX_FLOOR, Config::NO_FLOOR));
     }
 }

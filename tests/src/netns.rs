@@ -4,14 +4,16 @@
 //! `/run/netns` that could collide with another lab or stay behind: the kernel frees it when the lab's process and its
 //! children are gone, however they went.
 
-use crate::tools;
+use crate::tools::{self, Tool};
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 
 /// A network namespace, alive as long as this value or a process in it.
@@ -85,6 +87,7 @@ impl Namespace {
         self.run(|| {
             command
                 .stdin(Stdio::null())
+                .process_group(0)
                 .output()
                 .with_context(|| format!("can't run {}", program.display()))
         })
@@ -127,8 +130,18 @@ impl AsFd for Namespace {
 }
 
 fn ip_command() -> Result<Command> {
-    let tool = tools::find("ip").context("there is no program ip (package iproute2)")?;
-    Ok(tool.command())
+    // Found once: it runs hundreds of times in a lab.
+    static IP: OnceLock<Tool> = OnceLock::new();
+    let ip = if let Some(ip) = IP.get() {
+        ip
+    } else {
+        let found = tools::find("ip").context("there is no program ip that runs (package iproute2)")?;
+        IP.get_or_init(|| found)
+    };
+    let mut command = ip.command();
+    // A group of its own: Ctrl-C on the terminal is for the lab, which would take a killed `ip` for a failed one.
+    command.process_group(0);
+    Ok(command)
 }
 
 /// Runs `work` on a thread of its own, so that the namespace it enters is left with it.

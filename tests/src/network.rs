@@ -61,8 +61,8 @@ impl Network {
              route add default via 2001:db8:c::1\n"
         ))?;
         let nodes = PerNode::try_new(|node| join_node(&router, node))?;
-        let link_kind = add_link(&nodes.a, &LINK_KINDS)?;
-        add_link(&nodes.b, &[link_kind])?;
+        // One kernel: the kind is the same on both.
+        let [link_kind, _] = [add_service_link(&nodes.a)?, add_service_link(&nodes.b)?];
         Ok(Self {
             client,
             router,
@@ -122,17 +122,23 @@ fn join_node(router: &Namespace, node: Node) -> Result<Namespace> {
     Ok(namespace)
 }
 
-/// Adds the anycast link, of the first of `kinds` that this kernel has, with the service addresses on it.
-fn add_link(namespace: &Namespace, kinds: &[&'static str]) -> Result<&'static str> {
+/// Adds the anycast link with the service addresses on it, and gives its kind.
+fn add_service_link(namespace: &Namespace) -> Result<&'static str> {
+    let kind = add_link(namespace)?;
+    namespace.ip(&format!(
+        "address add {SERVICE_V4}/32 dev {LINK}\n\
+         address add {SERVICE_V6}/128 dev {LINK} nodad\n"
+    ))?;
+    Ok(kind)
+}
+
+/// Adds [`LINK`], up and without addresses, of the best kind that this kernel has: `dummy`, `ifb` or `bridge`.
+pub fn add_link(namespace: &Namespace) -> Result<&'static str> {
     let mut refusals = Vec::new();
-    for &kind in kinds {
+    for kind in LINK_KINDS {
         match namespace.ip(&format!("link add {LINK} type {kind}\n")) {
             Ok(()) => {
-                namespace.ip(&format!(
-                    "address add {SERVICE_V4}/32 dev {LINK}\n\
-                     address add {SERVICE_V6}/128 dev {LINK} nodad\n\
-                     link set {LINK} up\n"
-                ))?;
+                namespace.ip(&format!("link set {LINK} up\n"))?;
                 return Ok(kind);
             }
             Err(error) => refusals.push(error.to_string()),

@@ -8,10 +8,13 @@ use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid, getppid};
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a child may take to end after SIGKILL, or a wrapper after its child.
@@ -125,7 +128,7 @@ impl Process {
             if Instant::now() >= deadline {
                 return Ok(None);
             }
-            std::thread::sleep(Duration::from_millis(2));
+            thread::sleep(Duration::from_millis(2));
         }
     }
 
@@ -151,7 +154,7 @@ impl Process {
         }
         let deadline = Instant::now() + REAP_TIMEOUT;
         while descendants.iter().any(|&pid| kill(pid, None) != Err(Errno::ESRCH)) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(1));
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }
@@ -162,6 +165,21 @@ impl Drop for Process {
             self.kill();
         }
     }
+}
+
+/// The lines of a pipe as they come, read by a thread of its own so that whoever waits for one can give up. It closes
+/// the pipe at the first line that nobody wants any more.
+#[must_use]
+pub fn lines(pipe: ChildStdout) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 /// Makes the child start inside `namespace` and die with the thread that makes it.

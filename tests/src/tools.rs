@@ -10,13 +10,16 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// The environment variable that moves [`home`] elsewhere.
 pub const HOME_VARIABLE: &str = "ANYCAST_PROBE_HOME";
 
 /// Directories in which a Debian package keeps programs, relative to the root of its tree.
 const PROGRAM_DIRECTORIES: [&str; 4] = ["usr/sbin", "usr/bin", "sbin", "bin"];
+
+/// The exit codes with which the dynamic loader, or a shell for it, says that a program can't be started.
+const LOADER_FAILED: [i32; 2] = [126, 127];
 
 /// The one directory that holds everything that the project fetches: `$ANYCAST_PROBE_HOME`, else
 /// `$XDG_CACHE_HOME/anycast-probe`, else `~/.cache/anycast-probe`.
@@ -60,6 +63,20 @@ impl Tool {
         self.tree.is_some()
     }
 
+    /// Whether it gets as far as to read its arguments: not all know `--version`, so any exit code of the program's own
+    /// will do.
+    #[must_use]
+    pub fn starts(&self) -> bool {
+        let mut command = self.command();
+        command
+            .arg("--version")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let code = command.status().ok().and_then(|status| status.code());
+        code.is_some_and(|code| !LOADER_FAILED.contains(&code))
+    }
+
     /// A command that runs it, with the private libraries it needs.
     #[must_use]
     pub fn command(&self) -> Command {
@@ -74,10 +91,12 @@ impl Tool {
 }
 
 /// Finds `program` on the machine (`PATH`, `/usr/sbin`, `/sbin`: a user's `PATH` often lacks those two), else in the
-/// trees that setup unpacked.
+/// trees that setup unpacked. One that doesn't start is passed over, as when a library has gone.
 #[must_use]
 pub fn find(program: &str) -> Option<Tool> {
-    find_on_machine(program).or_else(|| find_private(program))
+    find_on_machine(program)
+        .filter(Tool::starts)
+        .or_else(|| find_private(program).filter(Tool::starts))
 }
 
 /// Finds `program` on the machine only.
@@ -187,5 +206,20 @@ mod tests {
         assert!(shell.path().is_absolute());
         assert!(!shell.is_private());
         assert!(find("no-such-program-anywhere").is_none());
+    }
+
+    #[test]
+    fn a_program_that_is_there_but_does_not_start_is_passed_over() {
+        let tree = tempfile::tempdir().unwrap();
+        for (name, content, starts) in [
+            ("whole", "#!/bin/sh\nexit 1\n", true),
+            ("truncated", "\u{7f}ELF", false),
+            ("library-gone", "#!/bin/sh\nexit 127\n", false),
+        ] {
+            let path = format!("usr/sbin/{name}");
+            program(tree.path(), &path, 0o755);
+            fs::write(tree.path().join(path), content).unwrap();
+            assert_eq!(find_in_tree(tree.path(), name).unwrap().starts(), starts, "{name}");
+        }
     }
 }

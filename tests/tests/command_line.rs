@@ -3,43 +3,47 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "a helper of tests fails the test"
 )]
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::Read as _,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
+    time::{Duration, Instant},
 };
 
 use anycast_tests::{
     binaries::{Binaries, prerequisites},
     netns::Namespace,
+    network::add_link,
     prerequisite,
+    process::{Process, lines},
 };
 use anycast_user::datapath::{Datapath, Service};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 const ERROR: i32 = 1;
 const USAGE: i32 = 2;
 const BAD_CONFIG: i32 = 78;
+/// Ample for a daemon to start or to refuse to.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A namespace with a link for service addresses, without any, and one interface that could be an uplink.
 fn node() -> Option<(Namespace, Binaries)> {
-    let binaries = prerequisite("command line", prerequisites())?;
+    let binaries = prerequisite("command line", prerequisites(&[]))?;
     let namespace = Namespace::new().unwrap();
     namespace
         .ip(
             "link set lo up\nlink add up0 type veth peer name peer0\naddress add 198.51.100.2/24 dev up0\n\
-             link set up0 up\nlink set peer0 up\nlink add anycast0 type ifb\nlink set anycast0 up\n",
+             link set up0 up\nlink set peer0 up\n",
         )
         .unwrap();
+    add_link(&namespace).unwrap();
     Some((namespace, binaries))
 }
 
@@ -55,9 +59,22 @@ fn daemon(binaries: &Binaries, words: &[&str]) -> Command {
     command
 }
 
+/// Runs what must end by itself.
+fn outcome(namespace: &Namespace, command: Command) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("stderr");
+    let mut process = Process::spawn_piped("anycast-probe", command, namespace, &log).unwrap();
+    let status = process.wait(PATIENCE).unwrap();
+    let status = status.unwrap_or_else(|| panic!("it should have ended by itself:\n{}", process.log_tail()));
+    let mut stdout = Vec::new();
+    process.take_stdout().unwrap().read_to_end(&mut stdout).unwrap();
+    let stderr = fs::read(&log).unwrap();
+    Output { status, stdout, stderr }
+}
+
 /// Runs the daemon, which must end by itself with `code` and one line that holds `words`.
-fn refused(namespace: &Namespace, mut command: Command, code: i32, words: &str) {
-    let Output { status, stdout, stderr } = namespace.output(&mut command).unwrap();
+fn refused(namespace: &Namespace, command: Command, code: i32, words: &str) {
+    let Output { status, stdout, stderr } = outcome(namespace, command);
     let stderr = String::from_utf8_lossy(&stderr);
     let complaint: Vec<&str> = stderr
         .lines()
@@ -89,24 +106,13 @@ fn a_link_that_cannot_be_the_switch_is_refused() {
 fn without_privilege_it_says_which_it_needs() {
     let Some((namespace, binaries)) = node() else { return };
     with_address_and_uplink(&namespace);
-    let mut command = Command::new("setpriv");
-    command
-        .args([
-            "--bounding-set=-all",
-            "--inh-caps=-all",
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-        ])
-        // Through a descriptor: nobody may not walk to the build directory.
-        .args([
-            "/bin/sh",
-            "-c",
-            "exec /proc/self/fd/0 run --link anycast0 --metrics off",
-        ]);
-    let Output { status, stderr, .. } = namespace
-        .run(|| Ok(command.stdin(fs::File::open(&binaries.daemon)?).output()?))
-        .unwrap();
+    // Through a descriptor: nobody may not walk to the build directory. The inner shell makes the process one whose
+    // descriptors its new user may see.
+    let script = "exec setpriv --bounding-set=-all --inh-caps=-all --reuid=65534 --regid=65534 --clear-groups \
+                  /bin/sh -c 'exec /proc/self/fd/3 run --link anycast0 --metrics off' 3<\"$0\"";
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script]).arg(&binaries.daemon);
+    let Output { status, stderr, .. } = outcome(&namespace, command);
     let stderr = String::from_utf8_lossy(&stderr);
     assert_eq!(status.code(), Some(ERROR), "{stderr}");
     assert!(stderr.contains("CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"), "{stderr}");
@@ -140,7 +146,7 @@ fn wrong_usage_has_a_code_of_its_own() {
         &["run", "--link", "a", "--floor", "30"],
         &["walk"],
     ] {
-        let output = namespace.output(&mut daemon(&binaries, words)).unwrap();
+        let output = outcome(&namespace, daemon(&binaries, words));
         assert_eq!(output.status.code(), Some(USAGE), "{words:?}");
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{words:?}");
     }
@@ -209,21 +215,23 @@ fn can_load() -> bool {
 
 /// Runs the daemon until it has started, stops it, and gives all its events.
 fn events_until_started(namespace: &Namespace, binaries: &Binaries, config: &Path) -> Vec<Value> {
+    let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new(&binaries.daemon);
-    command
-        .args(["run", "--json", "--config"])
-        .arg(config)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    let mut child = namespace.run(|| Ok(command.spawn()?)).unwrap();
+    command.args(["run", "--json", "--config"]).arg(config);
+    let log = directory.path().join("stderr");
+    let mut process = Process::spawn_piped("anycast-probe", command, namespace, &log).unwrap();
+    let lines = lines(process.take_stdout().unwrap());
+    let deadline = Instant::now() + PATIENCE;
     let mut events: Vec<Value> = Vec::new();
-    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+    // Ends with the daemon, or fails when it doesn't.
+    while let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        let event: Value = serde_json::from_str(&line).unwrap();
         if event["event"] == "started" {
-            kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
+            process.signal(Signal::SIGTERM).unwrap();
         }
         events.push(event);
     }
-    assert!(child.wait().unwrap().success());
+    let status = process.wait(PATIENCE).unwrap();
+    assert!(status.is_some_and(|status| status.success()), "{status:?} {events:?}");
     events
 }

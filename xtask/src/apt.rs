@@ -1,40 +1,45 @@
 //! Debian packages without an install: apt works out what is needed and downloads it, dpkg unpacks it into a
 //! directory. The machine's package database is read and never written, so no privilege is needed either.
 
+mod records;
+
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anycast_tests::tools;
-use anyhow::{Context, Result};
-use serde::Serialize;
+use anyhow::{Context, Result, ensure};
 
 use crate::store;
 use crate::workspace::{capture, say, status, stream};
+pub(crate) use records::Package;
+use records::{parse_unpacked_sizes, parse_uri_line};
 
 /// The C library can't be replaced by another copy without its loader, so the machine's own always serves.
 const NEVER_UNPACKED: [&str; 2] = ["libc6", "libc-bin"];
 
+/// Keeps `apt-get update` from running what the machine has planned for the end of its own updates: it would tidy up
+/// the machine's caches and tell its package managers, though nothing of theirs has changed.
+const NO_HOOKS: &str = "#clear APT::Update::Pre-Invoke;\n\
+                        #clear APT::Update::Post-Invoke;\n\
+                        #clear APT::Update::Post-Invoke-Success;\n\
+                        #clear APT::Update::Post-Invoke-Stats;\n";
+
 /// The machine's apt.
 pub(crate) struct Apt {
-    /// Whether the package lists below [`tools::home`] are used instead of the machine's own.
-    own_lists: Cell<bool>,
+    lists: Cell<Lists>,
 }
 
-/// A package to unpack.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Package {
-    pub(crate) name: String,
-    pub(crate) version: String,
-    /// The file name under which apt stores it.
-    #[serde(skip)]
-    file: String,
-    /// Size of the download in bytes.
-    pub(crate) download_bytes: u64,
-    /// Size when unpacked in bytes, as the package says; 0 if it doesn't.
-    pub(crate) unpacked_bytes: u64,
+/// Which package lists apt reads.
+#[derive(Clone, Copy, PartialEq)]
+enum Lists {
+    /// The machine's own.
+    OfTheMachine,
+    /// The machine's own, and fresh ones can't be fetched.
+    Offline,
+    /// Fresh ones below [`tools::home`].
+    Own,
 }
 
 impl Apt {
@@ -44,14 +49,33 @@ impl Apt {
             .iter()
             .all(|program| tools::find_on_machine(program).is_some());
         complete.then(|| Self {
-            own_lists: Cell::new(false),
+            lists: Cell::new(Lists::OfTheMachine),
         })
     }
 
     /// Whether there is a package `name`. Lists that don't know it may be missing or stale, so fresh ones are asked
-    /// before the answer is no.
-    pub(crate) fn knows(&self, name: &str) -> bool {
-        self.candidate(name) || (self.refresh().is_ok() && self.candidate(name))
+    /// before the answer is no; an error if they can't be.
+    pub(crate) fn knows(&self, name: &str) -> Result<bool> {
+        if self.candidate(name) {
+            return Ok(true);
+        }
+        self.refresh()?;
+        Ok(self.candidate(name))
+    }
+
+    /// Whether there are packages of all these `names`.
+    pub(crate) fn knows_all(&self, names: &[&str]) -> Result<bool> {
+        for name in names {
+            if !self.knows(name)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether fresh lists were wanted and couldn't be fetched.
+    pub(crate) fn is_offline(&self) -> bool {
+        self.lists.get() == Lists::Offline
     }
 
     /// What `packages` need and the machine lacks, themselves included.
@@ -160,99 +184,67 @@ impl Apt {
     /// Fetches package lists of our own, once a run. The machine's lists stay as they are, which also spares the
     /// privilege that `apt-get update` would need.
     pub(crate) fn refresh(&self) -> Result<()> {
-        if self.own_lists.replace(true) {
-            return Ok(());
+        if self.lists.get() == Lists::OfTheMachine {
+            say("fetching package lists (apt-get update, into a directory of our own)");
+            self.lists.set(if fetch_lists()? { Lists::Own } else { Lists::Offline });
         }
-        say("fetching package lists (apt-get update, into a directory of our own)");
-        for directory in ["lists/partial", "cache/archives/partial"] {
-            store::create(&lists_home().join(directory))?;
-        }
-        // One unreachable third-party archive makes it fail, though the others' lists are fresh: what counts is
-        // whether the packages are known afterwards.
-        status(self.command("apt-get").args(["update", "--quiet"]))?;
+        ensure!(
+            !self.is_offline(),
+            "the package lists can't be fetched; is the network there?"
+        );
         Ok(())
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command
-            .env("LC_ALL", "C.UTF-8")
-            // As root apt would otherwise drop to a user who can't write below root's home, and warn.
-            .args(["-o", "APT::Sandbox::User=root"])
-            .args(["-o", "Acquire::Retries=2"]);
-        if self.own_lists.get() {
-            for (option, directory) in [("Dir::State::lists", "lists"), ("Dir::Cache", "cache")] {
-                let path = lists_home().join(directory);
-                command.args(["-o", &format!("{option}={}", path.display())]);
-            }
+        match self.lists.get() {
+            Lists::OfTheMachine | Lists::Offline => command(program),
+            Lists::Own => own_command(program),
         }
-        command
     }
+}
+
+/// Runs `apt-get update`, and gives whether that fetched anything.
+fn fetch_lists() -> Result<bool> {
+    for directory in ["lists/partial", "cache/archives/partial"] {
+        store::create(&lists_home().join(directory))?;
+    }
+    let hooks = lists_home().join("no-hooks.conf");
+    fs::write(&hooks, NO_HOOKS).with_context(|| format!("cannot write {}", hooks.display()))?;
+    // Its exit code tells nothing: an archive that can't be reached may make it fail though the others' lists are
+    // fresh, or be a mere warning though none are.
+    status(
+        own_command("apt-get")
+            .arg("--config-file")
+            .arg(hooks)
+            .args(["update", "--quiet"]),
+    )?;
+    let lists = lists_home().join("lists");
+    let mut files = fs::read_dir(&lists).with_context(|| format!("cannot read {}", lists.display()))?;
+    // Such as "archive_debian_dists_bookworm_main_binary-amd64_Packages.lz4".
+    Ok(files.any(|file| file.is_ok_and(|file| file.file_name().to_string_lossy().contains("_Packages"))))
+}
+
+/// A command that reads and writes package lists of our own.
+fn own_command(program: &str) -> Command {
+    let mut command = command(program);
+    for (option, directory) in [("Dir::State::lists", "lists"), ("Dir::Cache", "cache")] {
+        let path = lists_home().join(directory);
+        command.args(["-o", &format!("{option}={}", path.display())]);
+    }
+    command
+}
+
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env("LC_ALL", "C.UTF-8")
+        // As root apt would otherwise drop to a user who can't write below root's home, and warn.
+        .args(["-o", "APT::Sandbox::User=root"])
+        .args(["-o", "Acquire::Retries=2"]);
+    command
 }
 
 /// Where package lists of our own are kept until a setup ends well.
 pub(crate) fn lists_home() -> PathBuf {
     tools::home().join("apt")
-}
-
-/// Parses `'URI' FILE SIZE HASH`, where FILE is `name_version_architecture.deb` with the epoch's colon as `%3a`.
-fn parse_uri_line(line: &str) -> Option<Package> {
-    let mut words = line.split_whitespace();
-    words.next().filter(|uri| uri.starts_with('\''))?;
-    let file = words.next()?;
-    let download_bytes = words.next()?.parse().ok()?;
-    let mut parts = file.split('_');
-    Some(Package {
-        name: parts.next()?.to_owned(),
-        version: parts.next()?.replace("%3a", ":"),
-        file: file.to_owned(),
-        download_bytes,
-        unpacked_bytes: 0,
-    })
-}
-
-/// Reads the sizes of unpacked packages, by name, from the records that `apt-cache show` prints.
-fn parse_unpacked_sizes(records: &str) -> BTreeMap<String, u64> {
-    let mut sizes = BTreeMap::new();
-    let mut name = "";
-    for line in records.lines() {
-        if let Some(value) = line.strip_prefix("Package: ") {
-            name = value;
-        } else if let Some(value) = line.strip_prefix("Installed-Size: ")
-            && let Ok(kibibytes) = value.trim().parse::<u64>()
-        {
-            sizes.insert(name.to_owned(), kibibytes * 1024);
-        }
-    }
-    sizes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_of_print_uris_names_a_package_and_its_size() {
-        let package = parse_uri_line(
-            "'http://archive/pool/l/llvm-22-dev_22.1.8-1_amd64.deb' llvm-22-dev_1%3a22.1.8-1_amd64.deb 52412280 SHA256:00",
-        )
-        .unwrap();
-        assert_eq!(package.name, "llvm-22-dev");
-        assert_eq!(package.version, "1:22.1.8-1");
-        assert_eq!(package.download_bytes, 52_412_280);
-    }
-
-    #[test]
-    fn sizes_belong_to_the_package_named_before() {
-        let sizes =
-            parse_unpacked_sizes("Package: a\nVersion: 1\nInstalled-Size: 2\n\nPackage: b\nInstalled-Size: x\n");
-        assert_eq!(sizes, BTreeMap::from([("a".to_owned(), 2048)]));
-    }
-
-    #[test]
-    fn other_lines_are_skipped() {
-        assert!(parse_uri_line("").is_none());
-        assert!(parse_uri_line("Get:1 http://archive bookworm").is_none());
-        assert!(parse_uri_line("'http://archive/x.deb' x_1_amd64.deb large").is_none());
-    }
 }

@@ -1,28 +1,67 @@
 //! `cargo xtask bench`: builds and runs the benchmarks, which are a program of their own.
 
+use std::convert::Infallible;
+
 use anyhow::Result;
+use clap::{Args, Subcommand};
 
 use crate::launch::become_root_program;
 use crate::setup;
 
 /// Arguments of `cargo xtask bench`.
-#[derive(clap::Args)]
+#[derive(Args)]
 pub(crate) struct BenchArgs {
-    /// Which benchmark, and its arguments: `failover`, `programs` or `poll`; `--help` tells more
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        required = true,
-        value_name = "ARGS"
-    )]
+    /// Print the results as one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(subcommand)]
+    name: Name,
+}
+
+/// Which benchmark. Its arguments are understood by the program.
+#[derive(Subcommand)]
+enum Name {
+    /// Run the lab's failover several times and give the spread of each latency
+    #[command(disable_help_flag = true)]
+    Failover(PassedOn),
+    /// What the kernel programs cost, as multiples of an empty one
+    #[command(disable_help_flag = true)]
+    Programs(PassedOn),
+    /// Read the counters of 64 services as every tick does
+    #[command(disable_help_flag = true)]
+    Poll(PassedOn),
+}
+
+#[derive(Args)]
+struct PassedOn {
+    /// The benchmark's own arguments; `--help` tells them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     words: Vec<String>,
 }
 
-pub(crate) fn run(arguments: BenchArgs) -> Result<()> {
-    let BenchArgs { words } = arguments;
-    if words.first().is_some_and(|name| name == "failover") {
-        setup::lab()?;
+impl BenchArgs {
+    /// Whether one JSON object is wanted, before or after the name.
+    pub(crate) fn json(&self) -> bool {
+        let (Name::Failover(PassedOn { words }) | Name::Programs(PassedOn { words }) | Name::Poll(PassedOn { words })) =
+            &self.name;
+        self.json || words.iter().any(|word| word == "--json")
     }
+}
+
+/// Doesn't return when all is well: xtask becomes the program.
+pub(crate) fn run(arguments: BenchArgs) -> Result<Infallible> {
+    let json = arguments.json();
+    let (name, PassedOn { mut words }) = match arguments.name {
+        Name::Failover(passed_on) => {
+            setup::lab()?;
+            ("failover", passed_on)
+        }
+        Name::Programs(passed_on) => ("programs", passed_on),
+        Name::Poll(passed_on) => ("poll", passed_on),
+    };
+    words.retain(|word| word != "--json");
+    words.insert(0, name.to_owned());
+    words.extend(json.then(|| "--json".to_owned()));
     let packages = ["anycast-user", "anycast-tests", "anycast-benches"];
     become_root_program(&packages, "anycast-benches", words)
 }

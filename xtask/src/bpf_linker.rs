@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anycast_tests::tools;
 use anyhow::{Context, Result};
 
-use crate::store;
-use crate::workspace::{cargo, clean_command, say, stream};
+use crate::workspace::{clean_command, say, stream};
+use crate::{cargo, store};
 
 /// The version that the programs are known to link with.
 pub(crate) const VERSION: &str = "0.13.0";
@@ -15,6 +15,11 @@ pub(crate) const VERSION: &str = "0.13.0";
 /// Where setup puts it.
 pub(crate) fn directory() -> PathBuf {
     tools::home().join("bpf-linker")
+}
+
+/// Where setup puts the LLVM library that it loads, where the compiler has none for it.
+pub(crate) fn llvm_tree() -> PathBuf {
+    tools::trees().join("libllvm")
 }
 
 /// The one that setup made, if it did.
@@ -35,7 +40,7 @@ pub(crate) fn install(major: u32, llvm_tree: Option<&Path>) -> Result<()> {
     // A known place rather than a temporary one, so that an interrupted build carries on.
     let build = tools::home().join("bpf-linker-build");
     store::publish(&directory(), |partial| {
-        let mut command = clean_command(cargo());
+        let mut command = clean_command(cargo::program());
         command
             .args(["install", "--locked", "--no-default-features", "--no-track"])
             .args(["--version", VERSION, "--features", &format!("llvm-{major}")])

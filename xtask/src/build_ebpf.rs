@@ -3,13 +3,14 @@
 use std::env::consts::ARCH;
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::toolchain::{TARGET, Toolchain};
-use crate::workspace::{root, say, stream};
-use crate::{setup, toolchain};
+use crate::workspace::{root, say, status, stream};
+use crate::{Outcome, setup, toolchain};
 
 /// The package, binary and profile to build.
 const PACKAGE: &str = "anycast-ebpf";
@@ -21,7 +22,7 @@ const PROFILE: &str = "bpf";
 pub(crate) struct BuildArgs {
     /// Print the result as one JSON object
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 /// What a build made.
@@ -37,25 +38,23 @@ pub(crate) struct Built {
     pub(crate) rustc: String,
 }
 
-pub(crate) fn run(arguments: &BuildArgs) -> Result<()> {
-    let built = build()?;
-    if arguments.json {
-        println!("{}", serde_json::to_string(&built)?);
-    }
-    Ok(())
+pub(crate) fn run() -> Result<Outcome> {
+    Outcome::success(&build()?)
 }
 
 /// Builds the programs; runs setup first if the machine has no toolchain for them.
 pub(crate) fn build() -> Result<Built> {
     let toolchain = setup::toolchain()?;
     say(format!("building the BPF programs with {}", toolchain.description));
-    stream(cargo(&toolchain, "build").env("CARGO_ENCODED_RUSTFLAGS", rustflags(&[]))).with_context(|| {
-        format!(
-            "the BPF programs can't be built with {}; another toolchain can be chosen with {}",
-            toolchain.description,
-            toolchain::CHOICE_VARIABLE,
-        )
-    })?;
+    stream(cargo(&toolchain, toolchain.cargo(), "build").env("CARGO_ENCODED_RUSTFLAGS", rustflags(&[]))).with_context(
+        || {
+            format!(
+                "the BPF programs can't be built with {}; another toolchain can be chosen with {}",
+                toolchain.description,
+                toolchain::CHOICE_VARIABLE,
+            )
+        },
+    )?;
     let object = target_directory().join(TARGET).join(PROFILE).join(BINARY);
     let bytes = fs::metadata(&object)
         .with_context(|| format!("the build made no {}", object.display()))?
@@ -69,14 +68,17 @@ pub(crate) fn build() -> Result<Built> {
     })
 }
 
-/// Type-checks the programs for the BPF target with warnings denied.
-pub(crate) fn check() -> Result<()> {
-    let toolchain = setup::toolchain()?;
-    stream(cargo(&toolchain, "check").env("CARGO_ENCODED_RUSTFLAGS", rustflags(&["-Dwarnings"])))
+/// Lints the programs for the BPF target with warnings denied.
+pub(crate) fn lint(toolchain: &Toolchain) -> Result<ExitStatus> {
+    let mut command = match toolchain.cargo_clippy() {
+        Some(clippy) => cargo(toolchain, clippy, "clippy"),
+        None => cargo(toolchain, toolchain.cargo(), "check"),
+    };
+    status(command.env("CARGO_ENCODED_RUSTFLAGS", rustflags(&["-Dwarnings"])))
 }
 
-fn cargo(toolchain: &Toolchain, action: &str) -> std::process::Command {
-    let mut command = toolchain.cargo();
+/// `command`, which is cargo or a part of it, doing `action` to the programs.
+fn cargo(toolchain: &Toolchain, mut command: Command, action: &str) -> Command {
     command
         .args([action, "--package", PACKAGE, "--bin", BINARY])
         .args(["--target", TARGET, "--profile", PROFILE, "--target-dir"])

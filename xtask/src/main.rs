@@ -1,11 +1,14 @@
 //! The project's chores: `cargo xtask setup | build-ebpf | run | test | bench | vm`.
 //!
-//! Words and progress go to stderr. With `--json`, the last line on stdout is one JSON object.
+//! Words and progress go to stderr. With `--json`, the last line on stdout is one JSON object: the result, or
+//! `{"error": "…"}` where there is none.
 
 mod apt;
 mod bench;
 mod bpf_linker;
 mod build_ebpf;
+mod cargo;
+mod lab;
 mod launch;
 mod plan;
 mod run;
@@ -20,7 +23,10 @@ mod workspace;
 
 use std::process::ExitCode;
 
+use anyhow::{Error, Result};
 use clap::{Parser, Subcommand};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, about)]
@@ -45,18 +51,46 @@ enum Chore {
     Vm(vm::VmArgs),
 }
 
+/// How a chore ended.
+struct Outcome {
+    /// The object for `--json`.
+    report: Value,
+    /// Why the exit code isn't 0, where the report itself is not a success.
+    failure: Option<Error>,
+}
+
+impl Outcome {
+    fn success(report: &impl Serialize) -> Result<Self> {
+        Self::judged(report, Ok(()))
+    }
+
+    fn judged(report: &impl Serialize, judgement: Result<()>) -> Result<Self> {
+        Ok(Self {
+            report: serde_json::to_value(report)?,
+            failure: judgement.err(),
+        })
+    }
+}
+
 fn main() -> ExitCode {
-    let result = match Arguments::parse().chore {
-        Chore::Setup(arguments) => setup::run(&arguments),
-        Chore::BuildEbpf(arguments) => build_ebpf::run(&arguments),
-        Chore::Run(arguments) => run::run(arguments),
-        Chore::Test(arguments) => test::run(&arguments),
-        Chore::Bench(arguments) => bench::run(arguments),
-        Chore::Vm(arguments) => vm::run(&arguments),
+    let (json, result) = match Arguments::parse().chore {
+        Chore::Setup(arguments) => (arguments.json, setup::run(&arguments)),
+        Chore::BuildEbpf(arguments) => (arguments.json, build_ebpf::run()),
+        Chore::Run(arguments) => (arguments.lab.json, run::run(arguments).map(|never| match never {})),
+        Chore::Test(arguments) => (arguments.json, test::run(&arguments)),
+        Chore::Bench(arguments) => (arguments.json(), bench::run(arguments).map(|never| match never {})),
+        Chore::Vm(arguments) => (arguments.json, vm::run(&arguments)),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+    let Outcome { report, failure } = result.unwrap_or_else(|error| Outcome {
+        report: json!({ "error": format!("{error:#}") }),
+        failure: Some(error),
+    });
+    if json {
+        println!("{report}");
+    }
+    match failure {
+        None => ExitCode::SUCCESS,
+        Some(error) => {
             // Not by returning it: RUST_BACKTRACE would bury the words in a backtrace.
             workspace::say(format!("error: {error:#}"));
             ExitCode::FAILURE

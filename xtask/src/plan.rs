@@ -1,57 +1,19 @@
 //! What setup is about to fetch: worked out and said first, then done.
 
-use std::collections::BTreeSet;
-use std::fs;
+mod announcement;
+
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anycast_tests::tools;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 
 use crate::apt::{Apt, Package};
 use crate::workspace::say;
-use crate::{apt, bpf_linker, rustup, store, toolchain};
-
-/// A package of the lab and the programs of it that the lab runs.
-struct LabPackage {
-    name: &'static str,
-    programs: &'static [&'static str],
-}
-
-/// None of them is required: the lab says what it does without.
-const LAB: [LabPackage; 6] = [
-    LabPackage {
-        name: "bird2",
-        programs: &["bird", "birdc"],
-    },
-    LabPackage {
-        name: "knot",
-        programs: &["knotd", "knotc"],
-    },
-    LabPackage {
-        name: "nsd",
-        programs: &["nsd"],
-    },
-    LabPackage {
-        name: "unbound",
-        programs: &["unbound"],
-    },
-    LabPackage {
-        name: "nftables",
-        programs: &["nft"],
-    },
-    LabPackage {
-        name: "iproute2",
-        programs: &["ip", "tc"],
-    },
-];
+use crate::{apt, bpf_linker, lab, rustup, store, toolchain};
 
 /// What boots the kernels of the kernel matrix, and its package.
 pub(crate) const EMULATOR: &str = "qemu-system-x86_64";
 const EMULATOR_PACKAGE: &str = "qemu-system-x86";
-
-/// How long a package that couldn't be had is left alone by the lab.
-const RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// One thing to do.
 enum Step {
@@ -76,15 +38,17 @@ enum Wanted {
     Files(Vec<String>),
 }
 
+/// What a linker for a compiler's bitcode needs to know of its LLVM.
+struct Llvm {
+    major: u32,
+    /// Whether the compiler's tree has the library for the linker too.
+    in_compiler_tree: bool,
+}
+
 /// Everything to do, in order.
 pub(crate) struct Plan {
     apt: Option<Apt>,
     steps: Vec<Step>,
-}
-
-/// The names of the lab's programs.
-pub(crate) fn lab_programs() -> impl Iterator<Item = &'static str> {
-    LAB.iter().flat_map(|package| package.programs).copied()
 }
 
 impl Plan {
@@ -98,41 +62,49 @@ impl Plan {
 
     /// Adds what is missing of the toolchain that setup makes.
     pub(crate) fn add_toolchain(&mut self) -> Result<()> {
-        let llvm = match toolchain::private_compiler() {
-            Some(compiler) => compiler.llvm,
+        let Llvm {
+            major,
+            in_compiler_tree,
+        } = match toolchain::private_compiler() {
+            Some(compiler) => Llvm {
+                major: compiler.llvm,
+                in_compiler_tree: compiler.tree.is_some(),
+            },
             None => self.add_compiler()?,
         };
         if bpf_linker::private().is_some() {
             return Ok(());
         }
-        let development = format!("llvm-{llvm}-dev");
-        let tree = if self.apt.as_ref().is_some_and(|apt| apt.knows(&development)) {
-            let tree = tools::home().join("llvm");
-            self.add_tree(
-                &tree,
-                Wanted::Programs(vec![development, format!("llvm-{llvm}"), format!("libllvm{llvm}")]),
-                true,
-            )?;
-            Some(tree)
-        } else if bpf_linker::of_the_user().is_some() {
-            return Ok(());
-        } else {
+        let development = format!("llvm-{major}-dev");
+        let tree = match self.apt.as_ref().map(|apt| apt.knows(&development)) {
+            Some(Ok(true)) => {
+                let library = format!("libllvm{major}");
+                if !in_compiler_tree {
+                    let wanted = Wanted::Programs(vec![library.clone()]);
+                    self.add_tree(&bpf_linker::llvm_tree(), wanted, true)?;
+                }
+                let tree = tools::home().join("llvm");
+                let wanted = Wanted::Programs(vec![development, format!("llvm-{major}"), library]);
+                self.add_tree(&tree, wanted, true)?;
+                Some(tree)
+            }
+            _ if bpf_linker::of_the_user().is_some() => return Ok(()),
+            Some(Err(error)) => return Err(error),
             // The build finds what LLVM the machine has, or says that it has none.
-            None
+            Some(Ok(false)) | None => None,
         };
-        self.steps.push(Step::BpfLinker { llvm, tree });
+        self.steps.push(Step::BpfLinker { llvm: major, tree });
         Ok(())
     }
 
-    /// Adds a compiler: the distribution's where it has one with a BPF `core`, else rustup's. Gives the major version
-    /// of its LLVM.
-    fn add_compiler(&mut self) -> Result<u32> {
+    /// Adds a compiler: the distribution's where it has one with a BPF `core`, else rustup's.
+    fn add_compiler(&mut self) -> Result<Llvm> {
         const STANDARD_LIBRARY: &str = "libstd-rust-web-dev";
         const BPF_CORE: &str = "libstd-rust-web-dev-bpf";
+        const CLIPPY: &str = "rust-web-clippy";
+        let needed = ["rustc-web", STANDARD_LIBRARY, BPF_CORE];
         if let Some(apt) = &self.apt
-            && ["rustc-web", STANDARD_LIBRARY, BPF_CORE]
-                .iter()
-                .all(|name| apt.knows(name))
+            && apt.knows_all(&needed).or_else(rustup_instead)?
         {
             let shared = apt.dependency(STANDARD_LIBRARY, "libstd-rust-web-");
             let llvm = apt.dependency("rustc-web", "libllvm");
@@ -143,10 +115,16 @@ impl Plan {
                 .trim_start_matches("libllvm")
                 .parse()
                 .with_context(|| format!("{llvm} names no version of LLVM"))?;
-            let mut wanted = ["rustc-web", STANDARD_LIBRARY, BPF_CORE].map(str::to_owned).to_vec();
+            let mut wanted = needed.map(str::to_owned).to_vec();
             wanted.extend([shared, llvm]);
+            if apt.knows(CLIPPY)? {
+                wanted.push(CLIPPY.to_owned());
+            }
             self.add_tree(&toolchain::rust_tree(), Wanted::Programs(wanted), true)?;
-            return Ok(major);
+            return Ok(Llvm {
+                major,
+                in_compiler_tree: true,
+            });
         }
         say("apt has no rustc-web with a BPF core for this machine; rustup is next");
         ensure!(
@@ -155,19 +133,21 @@ impl Plan {
              rustup from https://rustup.rs and run this again, or put a rustc with rust-src and a bpf-linker on PATH"
         );
         self.steps.push(Step::Rustup);
-        Ok(rustup::NIGHTLY_LLVM)
+        Ok(Llvm {
+            major: rustup::NIGHTLY_LLVM,
+            in_compiler_tree: false,
+        })
     }
 
     /// Adds the lab's packages whose programs are missing. With `again`, also those that couldn't be had before.
     pub(crate) fn add_lab(&mut self, again: bool) {
-        for package in &LAB {
-            let missing = package.programs.iter().any(|program| tools::find(program).is_none());
-            let tree = tools::trees().join(package.name);
-            if missing
-                && (again || !gave_up_lately(&tree))
-                && let Err(error) = self.add_tree(&tree, Wanted::Programs(vec![package.name.to_owned()]), false)
+        for program in lab::missing() {
+            let package = program.package;
+            let tree = tools::trees().join(package);
+            if (again || !lab::gave_up_lately(&tree))
+                && let Err(error) = self.add_tree(&tree, Wanted::Programs(vec![package.to_owned()]), false)
             {
-                give_up(&tree, &error);
+                self.give_up(&tree, &error);
             }
         }
     }
@@ -185,15 +165,20 @@ impl Plan {
     pub(crate) fn add_kernel(&mut self, series: &str, tree: &Path) -> Result<()> {
         let apt = self.apt.as_ref().context("this machine has no apt")?;
         // The release's own kernel has a package without a number.
-        let image = [
+        let names = [
             format!("linux-image-{series}-cloud-amd64"),
             "linux-image-cloud-amd64".to_owned(),
-        ]
-        .iter()
-        .filter(|name| apt.knows(name))
-        .filter_map(|name| apt.dependency(name, "linux-image-"))
-        .find(|image| image.starts_with(&format!("linux-image-{series}.")))
-        .with_context(|| format!("apt knows no cloud kernel of the {series} series"))?;
+        ];
+        let mut images = Vec::new();
+        for name in names {
+            if apt.knows(&name)? {
+                images.extend(apt.dependency(&name, "linux-image-"));
+            }
+        }
+        let image = images
+            .into_iter()
+            .find(|image| image.starts_with(&format!("linux-image-{series}.")))
+            .with_context(|| format!("apt knows no cloud kernel of the {series} series"))?;
         self.add_tree(tree, Wanted::Files(vec![image]), true)
     }
 
@@ -201,7 +186,7 @@ impl Plan {
         let apt = self.apt.as_ref().context("this machine has no apt")?;
         let (Wanted::Programs(names) | Wanted::Files(names)) = &wanted;
         for name in names {
-            ensure!(apt.knows(name), "apt knows no package {name}");
+            ensure!(apt.knows(name)?, "apt knows no package {name}");
         }
         let packages = wanted.look_up(apt)?;
         self.steps.push(Step::Unpack {
@@ -211,55 +196,6 @@ impl Plan {
             required,
         });
         Ok(())
-    }
-
-    /// Says what is going to be fetched and where it goes.
-    pub(crate) fn announce(&self) {
-        if self.steps.is_empty() {
-            return;
-        }
-        say(format!(
-            "fetching into {} (`cargo xtask setup --remove` takes it away; the machine's own packages stay as they are):",
-            tools::home().display()
-        ));
-        let (mut download, mut unpacked) = (0, 0);
-        // A library that two trees need is unpacked twice and downloaded once.
-        let mut seen = BTreeSet::new();
-        for step in &self.steps {
-            match step {
-                Step::Unpack { packages, .. } => {
-                    for package in packages {
-                        unpacked += package.unpacked_bytes;
-                        if seen.insert(&package.name) {
-                            download += package.download_bytes;
-                            say(format!(
-                                "  {} {} ({} kB)",
-                                package.name,
-                                package.version,
-                                package.download_bytes / 1000
-                            ));
-                        }
-                    }
-                }
-                Step::Rustup => say(format!("  {}", rustup::plan())),
-                Step::BpfLinker { tree, .. } => say(format!(
-                    "  bpf-linker {} from crates.io, built by cargo{}",
-                    bpf_linker::VERSION,
-                    if tree.is_some() {
-                        ", after which the llvm packages are removed"
-                    } else {
-                        ""
-                    },
-                )),
-            }
-        }
-        if download > 0 {
-            say(format!(
-                "in all {} MB of Debian packages, {} MB when unpacked",
-                download / 1_000_000,
-                unpacked / 1_000_000
-            ));
-        }
     }
 
     /// Does it all. What isn't required and fails is remembered and left out.
@@ -272,7 +208,7 @@ impl Plan {
                     packages,
                     required,
                 } => match self.unpack(tree, wanted, packages) {
-                    Err(error) if !required => give_up(tree, &error),
+                    Err(error) if !required => self.give_up(tree, &error),
                     result => result?,
                 },
                 Step::Rustup => rustup::install()?,
@@ -288,6 +224,11 @@ impl Plan {
         store::remove(&store::downloads())
     }
 
+    /// Only what the archives don't have is remembered: the network may be back in a minute.
+    fn give_up(&self, tree: &Path, error: &Error) {
+        lab::give_up(tree, error, !self.apt.as_ref().is_some_and(Apt::is_offline));
+    }
+
     fn unpack(&self, tree: &Path, wanted: &Wanted, packages: &[Package]) -> Result<()> {
         let apt = self.apt.as_ref().context("this machine has no apt")?;
         let result = apt.unpack(packages, tree).or_else(|error| {
@@ -300,35 +241,21 @@ impl Plan {
     }
 }
 
+/// What to do when apt can't be asked for the compiler.
+fn rustup_instead(error: Error) -> Result<bool> {
+    if rustup::is_there() {
+        say(format!("{error:#}"));
+        Ok(false)
+    } else {
+        Err(error)
+    }
+}
+
 impl Wanted {
     fn look_up(&self, apt: &Apt) -> Result<Vec<Package>> {
         match self {
             Self::Programs(names) => apt.closure(names),
             Self::Files(names) => apt.exactly(names),
         }
-    }
-}
-
-/// The file that remembers that a package of the lab couldn't be had.
-fn unavailable(tree: &Path) -> PathBuf {
-    tree.with_extension("unavailable")
-}
-
-/// Whether it is too early to try again: asking the archives takes seconds, which not every run of the lab should.
-fn gave_up_lately(tree: &Path) -> bool {
-    fs::metadata(unavailable(tree))
-        .and_then(|marker| marker.modified())
-        .is_ok_and(|when| when.elapsed().is_ok_and(|age| age < RETRY_AFTER))
-}
-
-fn give_up(tree: &Path, error: &anyhow::Error) {
-    let name = tree.file_name().unwrap_or_default().display();
-    say(format!(
-        "{name} can't be had ({error:#}): the lab does without; `cargo xtask setup` tries again"
-    ));
-    let remembered =
-        store::create(&tools::trees()).and_then(|()| Ok(fs::write(unavailable(tree), format!("{error:#}\n"))?));
-    if let Err(error) = remembered {
-        say(format!("cannot remember that: {error:#}"));
     }
 }

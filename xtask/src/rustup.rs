@@ -36,7 +36,7 @@ pub(crate) fn private_sysroot() -> PathBuf {
     rustup_home().join("toolchains").join(format!("{NIGHTLY}-{host}"))
 }
 
-/// Downloads a nightly with rust-src below [`tools::home`]; the user's toolchains stay as they are.
+/// Downloads a nightly with rust-src and clippy below [`tools::home`]; the user's toolchains stay as they are.
 pub(crate) fn install() -> Result<()> {
     say(format!("downloading {NIGHTLY} with rust-src by rustup"));
     store::create(&rustup_home())?;
@@ -46,7 +46,7 @@ pub(crate) fn install() -> Result<()> {
             .env_remove("RUSTUP_TOOLCHAIN")
             .env_remove("RUST_BACKTRACE")
             .args(["toolchain", "install", NIGHTLY, "--no-self-update"])
-            .args(["--profile", "minimal", "--component", "rust-src"]),
+            .args(["--profile", "minimal", "--component", "rust-src,clippy"]),
     )
     .context("rustup can't download a nightly toolchain; is the network there?")
 }

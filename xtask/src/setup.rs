@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::plan::{self, Plan};
-use crate::store;
 use crate::toolchain::{self, Toolchain};
 use crate::workspace::say;
+use crate::{Outcome, lab, store};
 
 /// Arguments of `cargo xtask setup`.
 #[derive(clap::Args)]
@@ -20,7 +20,7 @@ pub(crate) struct SetupArgs {
     remove: bool,
     /// Print the result as one JSON object
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 /// What the machine has after a setup.
@@ -32,22 +32,20 @@ struct Report {
     programs: BTreeMap<&'static str, Option<PathBuf>>,
 }
 
-/// What `setup --remove` took away.
+/// What `setup --remove` did.
 #[derive(Serialize)]
 struct Removed {
-    removed: Option<PathBuf>,
+    home: PathBuf,
+    /// Whether there is nothing left; `false` when something else is in the directory.
+    removed: bool,
 }
 
-pub(crate) fn run(arguments: &SetupArgs) -> Result<()> {
-    let line = if arguments.remove {
-        serde_json::to_string(&remove()?)?
+pub(crate) fn run(arguments: &SetupArgs) -> Result<Outcome> {
+    if arguments.remove {
+        Outcome::success(&remove()?)
     } else {
-        serde_json::to_string(&everything()?)?
-    };
-    if arguments.json {
-        println!("{line}");
+        Outcome::success(&everything()?)
     }
-    Ok(())
 }
 
 /// The toolchain for the BPF programs, fetched first if the machine has none.
@@ -62,7 +60,7 @@ pub(crate) fn toolchain() -> Result<Toolchain> {
 
 /// Fetches what the lab needs and the machine lacks. A package that can't be had is said and left out.
 pub(crate) fn lab() -> Result<()> {
-    if missing_programs().next().is_none() {
+    if lab::missing().next().is_none() {
         return Ok(());
     }
     let _lock = store::lock()?;
@@ -93,8 +91,14 @@ fn everything() -> Result<Report> {
     plan.add_lab(true);
     let toolchain = set_up_toolchain(plan)?;
     say(format!("BPF toolchain: {}", toolchain.description));
-    let programs: BTreeMap<_, _> = plan::lab_programs()
-        .map(|name| (name, tools::find(name).map(|tool| tool.path().to_owned())))
+    let programs: BTreeMap<_, _> = lab::PROGRAMS
+        .iter()
+        .map(|program| {
+            (
+                program.name,
+                tools::find(program.name).map(|tool| tool.path().to_owned()),
+            )
+        })
         .collect();
     for (name, path) in &programs {
         match path {
@@ -128,14 +132,17 @@ fn remove() -> Result<Removed> {
     let home = tools::home();
     if !home.exists() {
         say(format!("there is no {}", home.display()));
-        return Ok(Removed { removed: None });
+        return Ok(Removed { home, removed: true });
     }
     let _lock = store::lock()?;
-    store::remove(&home)?;
-    say(format!("removed {}", home.display()));
-    Ok(Removed { removed: Some(home) })
-}
-
-fn missing_programs() -> impl Iterator<Item = &'static str> {
-    plan::lab_programs().filter(|name| tools::find(name).is_none())
+    let removed = store::remove_all(&home)?;
+    if removed {
+        say(format!("removed {}", home.display()));
+    } else {
+        say(format!(
+            "removed what setup had put into {}, and left what else is there",
+            home.display()
+        ));
+    }
+    Ok(Removed { home, removed })
 }

@@ -9,11 +9,29 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anycast_tests::tools;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
 
 use crate::workspace::say;
+
+/// The file by which the directory is known as ours, so that nothing else is ever taken away; its first line also keeps
+/// backup programs off (<https://bford.info/cachedir/>).
+const MARKER: &str = "CACHEDIR.TAG";
+const MARKER_CONTENT: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
+                              # What `cargo xtask setup` of anycast-probe fetched; `--remove` takes it away.\n";
+
+/// All that setup ever puts into the directory; unfinished, a name ends in `.partial`.
+const ENTRIES: [&str; 8] = [
+    "apt",
+    "bpf-linker",
+    "bpf-linker-build",
+    "downloads",
+    "kernels",
+    "llvm",
+    "packages",
+    "rustup",
+];
 
 /// Held while something is fetched or taken away. The kernel releases it when the process and all that it started have
 /// ended, however they end: a cargo or apt that outlives a killed xtask is still writing.
@@ -42,10 +60,47 @@ pub(crate) fn lock() -> Result<Lock> {
         // is gone.
         let locked = directory.metadata().with_context(cannot_lock)?;
         if fs::metadata(&home).is_ok_and(|now| now.ino() == locked.ino()) {
+            claim(&home)?;
             fcntl(&*directory, FcntlArg::F_SETFD(FdFlag::empty())).with_context(cannot_lock)?;
             return Ok(Lock { _directory: directory });
         }
     }
+}
+
+/// Makes sure that `home` is ours: marked so, or still empty, and then marked.
+fn claim(home: &Path) -> Result<()> {
+    let marker = home.join(MARKER);
+    if fs::read_to_string(&marker).is_ok_and(|content| content == MARKER_CONTENT) {
+        return Ok(());
+    }
+    let empty = fs::read_dir(home)
+        .with_context(|| format!("cannot read {}", home.display()))?
+        .next()
+        .is_none();
+    ensure!(
+        empty,
+        "{} holds other things than what setup fetches; set {} to a directory that is empty or not there yet",
+        home.display(),
+        tools::HOME_VARIABLE
+    );
+    fs::write(&marker, MARKER_CONTENT).with_context(|| format!("cannot write {}", marker.display()))
+}
+
+/// Takes away what setup put into the directory, and the directory unless something else is in it. Gives whether it is
+/// gone.
+pub(crate) fn remove_all(home: &Path) -> Result<bool> {
+    for name in ENTRIES {
+        remove(&home.join(name))?;
+        remove(&home.join(format!("{name}.partial")))?;
+    }
+    let mut others = fs::read_dir(home).with_context(|| format!("cannot read {}", home.display()))?;
+    if others.any(|entry| !entry.is_ok_and(|entry| entry.file_name() == MARKER)) {
+        return Ok(false);
+    }
+    fs::remove_file(home.join(MARKER))
+        .and_then(|()| fs::remove_dir(home))
+        .with_context(|| format!("cannot remove {}", home.display()))?;
+    Ok(true)
 }
 
 /// Downloaded Debian packages, kept until a setup ends well.
@@ -82,4 +137,35 @@ pub(crate) fn publish(directory: &Path, fill: impl FnOnce(&Path) -> Result<()>) 
     fill(&partial)?;
     remove(directory)?;
     fs::rename(&partial, directory).with_context(|| format!("cannot put {} in place", directory.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_empty_directory_becomes_ours() {
+        let home = tempfile::tempdir().unwrap();
+        claim(home.path()).unwrap();
+        fs::create_dir(home.path().join("packages")).unwrap();
+        claim(home.path()).unwrap();
+        fs::remove_file(home.path().join(MARKER)).unwrap();
+        assert!(claim(home.path()).is_err(), "a directory of another's packages");
+    }
+
+    #[test]
+    fn nothing_but_what_setup_made_is_taken_away() {
+        let parent = tempfile::tempdir().unwrap();
+        let home = parent.path().join("home");
+        fs::create_dir_all(home.join("packages/bird2")).unwrap();
+        fs::create_dir(home.join("llvm.partial")).unwrap();
+        fs::write(home.join("thesis"), "").unwrap();
+        fs::write(home.join(MARKER), MARKER_CONTENT).unwrap();
+        assert!(!remove_all(&home).unwrap());
+        assert!(home.join("thesis").exists() && home.join(MARKER).exists());
+        assert!(!home.join("packages").exists() && !home.join("llvm.partial").exists());
+        fs::remove_file(home.join("thesis")).unwrap();
+        assert!(remove_all(&home).unwrap());
+        assert!(!home.exists());
+    }
 }

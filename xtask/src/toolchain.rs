@@ -15,8 +15,8 @@ use std::process::Command;
 use anycast_tests::tools;
 use anyhow::{Context, Result, bail};
 
-use crate::workspace::{capture, cargo, clean_command};
-use crate::{bpf_linker, rustup};
+use crate::workspace::{capture, clean_command};
+use crate::{bpf_linker, cargo, rustup};
 
 /// The target that the programs are compiled for: every machine that Linux and this project meet is little-endian.
 pub(crate) const TARGET: &str = "bpfel-unknown-none";
@@ -29,7 +29,10 @@ pub(crate) const CHOICE_VARIABLE: &str = "ANYCAST_PROBE_BPF_TOOLCHAIN";
 pub(crate) struct Compiler {
     rustc: PathBuf,
     cargo: PathBuf,
-    library_path: Option<OsString>,
+    /// Its `cargo-clippy`.
+    clippy: Option<PathBuf>,
+    /// The tree with its libraries, where it is not at home on the machine.
+    pub(crate) tree: Option<PathBuf>,
     /// Whether `core` is compiled from source, for want of a prebuilt one.
     builds_core: bool,
     /// Such as `1.96.0`.
@@ -45,12 +48,24 @@ pub(crate) struct Toolchain {
     pub(crate) description: String,
     pub(crate) compiler: Compiler,
     linker: PathBuf,
+    library_path: Option<OsString>,
 }
 
 impl Toolchain {
     /// A cargo command that compiles for BPF and links with bpf-linker.
     pub(crate) fn cargo(&self) -> Command {
-        let mut command = clean_command(&self.compiler.cargo);
+        self.command(&self.compiler.cargo)
+    }
+
+    /// A command for `cargo clippy` with this toolchain's own clippy, if it has one.
+    pub(crate) fn cargo_clippy(&self) -> Option<Command> {
+        let mut command = self.command(self.compiler.clippy.as_deref()?);
+        command.env("CARGO", &self.compiler.cargo);
+        Some(command)
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = clean_command(program);
         let linker_variable = format!("CARGO_TARGET_{}_LINKER", TARGET.replace('-', "_").to_uppercase());
         command
             .env("RUSTC", &self.compiler.rustc)
@@ -58,7 +73,7 @@ impl Toolchain {
             .env("RUSTC_BOOTSTRAP", "1")
             .env(linker_variable, &self.linker)
             .env_remove("RUSTUP_TOOLCHAIN");
-        if let Some(path) = &self.compiler.library_path {
+        if let Some(path) = &self.library_path {
             command.env("LD_LIBRARY_PATH", path);
         }
         command
@@ -104,27 +119,34 @@ pub(crate) fn rust_tree() -> PathBuf {
 
 fn private() -> Option<Toolchain> {
     let compiler = private_compiler()?;
+    if let Some(linker) = bpf_linker::private() {
+        // It loads the LLVM of the compiler's tree; beside rustup's compiler, which has none for others, one of its own.
+        let tree = compiler.tree.clone().unwrap_or_else(bpf_linker::llvm_tree);
+        return Toolchain::new("setup's", compiler, linker, Some(&tree));
+    }
     // Where LLVM's development files can't be had, the user's own bpf-linker serves rustup's compiler.
-    let linker = bpf_linker::private().or_else(|| bpf_linker::of_the_user().filter(|_| compiler.builds_core))?;
-    Toolchain::new("setup's", compiler, linker)
+    let linker = bpf_linker::of_the_user().filter(|_| compiler.tree.is_none())?;
+    Toolchain::new("setup's", compiler, linker, None)
 }
 
 fn nightly() -> Option<Toolchain> {
     let compiler = Compiler::inspect(&rustup::nightly_rustc()?, None)?;
-    Toolchain::new("rustup's nightly", compiler, bpf_linker::of_the_user()?)
+    Toolchain::new("rustup's nightly", compiler, bpf_linker::of_the_user()?, None)
 }
 
 fn on_path() -> Option<Toolchain> {
     let rustc = tools::find_on_machine("rustc")?;
     let compiler = Compiler::inspect(rustc.path(), None)?;
-    Toolchain::new("the machine's", compiler, bpf_linker::of_the_user()?)
+    Toolchain::new("the machine's", compiler, bpf_linker::of_the_user()?, None)
 }
 
 impl Toolchain {
-    fn new(whose: &str, compiler: Compiler, linker: PathBuf) -> Option<Self> {
+    /// `tree` has the libraries of compiler and linker where they are not at home on the machine.
+    fn new(whose: &str, compiler: Compiler, linker: PathBuf, tree: Option<&Path>) -> Option<Self> {
+        let library_path = tree.filter(|tree| tree.is_dir()).map(tools::library_path);
         let mut version = Command::new(&linker);
         version.arg("--version");
-        if let Some(path) = &compiler.library_path {
+        if let Some(path) = &library_path {
             version.env("LD_LIBRARY_PATH", path);
         }
         // Also shows that it starts: it doesn't once its LLVM has been removed from the machine.
@@ -142,6 +164,7 @@ impl Toolchain {
             description,
             compiler,
             linker,
+            library_path,
         })
     }
 }
@@ -168,8 +191,10 @@ impl Compiler {
         let in_sysroot = |name: &str| Some(sysroot.join("bin").join(name)).filter(|path| path.is_file());
         (has_core || has_source).then(|| Self {
             rustc: in_sysroot("rustc").unwrap_or_else(|| rustc.to_owned()),
-            cargo: in_sysroot("cargo").unwrap_or_else(cargo),
-            library_path,
+            cargo: in_sysroot("cargo").unwrap_or_else(cargo::program),
+            // Finds the driver that does the work beside itself.
+            clippy: in_sysroot("cargo-clippy").filter(|_| in_sysroot("clippy-driver").is_some()),
+            tree: tree.map(Path::to_owned),
             builds_core: !has_core,
             release,
             llvm,

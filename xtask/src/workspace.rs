@@ -1,9 +1,11 @@
 //! The checkout, and how child processes are started in it.
 
+use std::env;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 
 use anyhow::{Context, Result, bail};
 
@@ -27,13 +29,12 @@ const LEAKED_VARIABLES: [&str; 13] = [
 
 /// The root of the checkout.
 pub(crate) fn root() -> &'static Path {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest)
-}
-
-/// The cargo that runs xtask.
-pub(crate) fn cargo() -> PathBuf {
-    std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
+    // What `cargo run` says now comes before what the compiler saw: two checkouts may share a target directory, and
+    // then this program too.
+    static MANIFEST: LazyLock<PathBuf> = LazyLock::new(|| {
+        env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+    });
+    MANIFEST.parent().unwrap_or(&MANIFEST)
 }
 
 /// A command whose build isn't influenced by the build of xtask around it.

@@ -3,12 +3,17 @@
 mod look;
 mod start;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
 };
 use tracing_appender::non_blocking::NonBlocking;
@@ -64,6 +69,11 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
         MetricsListen::Off => None,
         MetricsListen::Address(address) => Some(runtime.block_on(http::bind(address))?),
     };
+    // Before anything is touched: from here on a signal ends the daemon in order.
+    let ends = {
+        let _runtime = runtime.enter();
+        Ends::wait_for().context("cannot wait for signals")?
+    };
     let datapath = attach(config, &plan, &teller)?;
     let mut hands = Hands::default();
     let taken = if config.armed {
@@ -79,7 +89,7 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
             bank: datapath.bank(),
             report_interval: telling.report_interval,
         };
-        runtime.block_on(watching.run(hands.actuator.take(), listener))
+        runtime.block_on(watching.run(hands.actuator.take(), listener, ends))
     });
     hands.release(&mut netlink);
     ended?;
@@ -97,7 +107,7 @@ struct Watching<'a> {
 }
 
 impl Watching<'_> {
-    async fn run(self, actuator: Option<Actuator>, listener: Option<TcpListener>) -> Result<()> {
+    async fn run(self, actuator: Option<Actuator>, listener: Option<TcpListener>, mut ends: Ends) -> Result<()> {
         let Self {
             config,
             plan,
@@ -105,11 +115,13 @@ impl Watching<'_> {
             bank,
             report_interval,
         } = self;
-        // Before anything can be withdrawn: from here on a signal ends the daemon in order.
-        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
         let names = teller.names();
         let status = Arc::new(Status::new(config.armed, Arc::clone(names), bank));
+        for (index, planned) in plan.links.iter().enumerate() {
+            if let Some(link) = status.link(index) {
+                link.announced.store(planned.link.up, Relaxed);
+            }
+        }
         let looks: Arc<[Look]> = plan.links.iter().map(|_| Look::default()).collect();
         let (events, told) = mpsc::channel(EVENTS_WAITING);
         let services = plan.links.iter().flat_map(|link| &link.services);
@@ -140,11 +152,32 @@ impl Watching<'_> {
             () = teller.run(told, &status, report_interval) => ended_by_itself(),
             () = served => ended_by_itself(),
             ended = look_after(plan, &looks, &sampler) => ended,
-            _ = terminate.recv() => Ok(()),
-            _ = interrupt.recv() => Ok(()),
+            () = ends.come() => Ok(()),
         };
         sampler.stop();
         ended
+    }
+}
+
+/// The signals that end the daemon. SIGHUP too: nothing is reloaded by it yet.
+struct Ends([Signal; 3]);
+
+impl Ends {
+    fn wait_for() -> io::Result<Self> {
+        Ok(Self([
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn come(&mut self) {
+        let Self([terminate, interrupt, hangup]) = self;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
+        }
     }
 }
 

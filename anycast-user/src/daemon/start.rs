@@ -9,14 +9,14 @@ use crate::{
     clock::MonotonicTime,
     config::Config,
     datapath::{self, Datapath},
-    detect::{self, Sample},
+    detect,
     discover::{Plan, PlannedLink, PlannedService},
     engine::{Engine, Found, LinkSetup, Settings},
     event::{Names, Notice, ServiceName},
     net::Netlink,
     policy::SuspicionSettings,
     report::Teller,
-    route::{Actuator, LinkSwitch, Ownership, Scheduling, has_stale_mark, ipv6, ownership},
+    route::{Actuator, LinkLock, LinkSwitch, Ownership, Scheduling, ipv6, is_marked, ownership},
     status::Status,
 };
 
@@ -79,21 +79,25 @@ pub(super) fn attach(config: &Config, plan: &Plan, teller: &Teller) -> Result<Da
 pub(super) struct Hands {
     pub(super) actuator: Option<Actuator>,
     prepared: Vec<ipv6::Prepared>,
+    locks: Vec<LinkLock>,
 }
 
 impl Hands {
     /// Prepares every link for being put down. What was done before an error is undone by [`Hands::release`].
     pub(super) fn take(&mut self, plan: &Plan, netlink: &mut Netlink) -> Result<()> {
+        for PlannedLink { link, .. } in &plan.links {
+            self.locks.push(LinkLock::take(link)?);
+        }
         let mut switches = Vec::new();
         for PlannedLink { link, .. } in &plan.links {
             self.prepared.push(ipv6::prepare(netlink, link)?);
             let mut switch = LinkSwitch::open(link)?;
-            if has_stale_mark(link) {
+            if link.up && is_marked(link) {
                 tracing::warn!(
                     "{}: somebody raised it after an earlier run had put it down; taking the mark off",
                     link.name
                 );
-                switch.announce()?;
+                switch.unmark()?;
             }
             switches.push(switch);
         }
@@ -110,6 +114,8 @@ impl Hands {
                 .release(netlink)
                 .unwrap_or_else(|error| tracing::warn!("{error}"));
         }
+        // Last: whoever takes over finds nothing half undone.
+        drop(self.locks);
     }
 }
 
@@ -136,22 +142,12 @@ pub(super) fn engine(config: &Config, plan: &Plan, status: &Status) -> Engine {
         suspicion: SuspicionSettings { floor: config.floor },
         hold_down: config.coming_back.hold_down,
     };
-    let mut next = 0;
-    let mut sample = || {
-        let (queries, answers) = status.bank().queries_and_answers(next);
-        next += 1;
-        Sample {
-            at: now,
-            queries,
-            answers,
-        }
-    };
     let links: Vec<LinkSetup> = plan
         .links
         .iter()
         .map(|planned| LinkSetup {
             found: found(config.armed, planned),
-            services: planned.services.iter().map(|_| sample()).collect(),
+            services: planned.services.len(),
         })
         .collect();
     Engine::new(settings, &links, now)
@@ -197,5 +193,61 @@ pub(super) fn lock_memory() {
         tracing::warn!(
             "memory is not locked ({error}): give the daemon CAP_IPC_LOCK, or its unit LimitMEMLOCK=infinity"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        net::testing::{Namespace, in_namespace},
+        route::RouteError,
+    };
+
+    fn plan(namespace: &mut Namespace) -> Plan {
+        let link = namespace.netlink().link("anycast0").unwrap();
+        let services = Vec::new();
+        Plan {
+            links: vec![PlannedLink { link, services }],
+            uplinks: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_second_armed_daemon_is_refused_before_it_touches_anything() {
+        in_namespace(|namespace| {
+            let link = namespace.service_link("anycast0");
+            let plan = plan(namespace);
+            let mut first = Hands::default();
+            first.take(&plan, namespace.netlink()).unwrap();
+            // Had the second one begun, it would have prepared this.
+            namespace.add_address(&link, "2001:db8::53/128");
+            let before = namespace.netlink().addresses(link.index).unwrap();
+            let mut second = Hands::default();
+            let refused = second.take(&plan, namespace.netlink()).unwrap_err();
+            assert!(
+                matches!(refused.downcast_ref(), Some(RouteError::Locked { .. })),
+                "{refused}"
+            );
+            assert!(second.actuator.is_none());
+            assert_eq!(namespace.netlink().addresses(link.index).unwrap(), before);
+            second.release(namespace.netlink());
+            first.release(namespace.netlink());
+            Hands::default().take(&plan, namespace.netlink()).unwrap();
+        });
+    }
+
+    #[test]
+    fn a_stale_mark_is_taken_off_at_the_start() {
+        in_namespace(|namespace| {
+            let link = namespace.service_link("anycast0");
+            LinkSwitch::open(&link).unwrap().withdraw().unwrap();
+            namespace.set_up(link.index, true);
+            let plan = plan(namespace);
+            assert!(is_marked(&plan.links[0].link));
+            Hands::default().take(&plan, namespace.netlink()).unwrap();
+            assert_eq!(namespace.netlink().link("anycast0").unwrap(), link);
+        });
     }
 }

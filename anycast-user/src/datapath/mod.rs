@@ -2,6 +2,7 @@
 
 mod attach;
 mod bank;
+mod cpus;
 mod self_test;
 
 use std::net::IpAddr;
@@ -11,7 +12,6 @@ use aya::{
     Ebpf, EbpfError, EbpfLoader, Pod,
     maps::{Array, MapError},
     programs::{ProgramError, SchedClassifier, Xdp},
-    util::nr_cpus,
 };
 use thiserror::Error;
 
@@ -69,6 +69,9 @@ pub enum DatapathError {
     /// A map could not be written.
     #[error("a BPF map could not be used")]
     Map(#[from] Box<MapError>),
+    /// The kernel would not say which CPUs there are.
+    #[error("the possible CPUs can't be read from /sys/devices/system/cpu/possible: is /sys mounted?")]
+    Cpus(#[source] std::io::Error),
     /// The counters could not be mapped.
     #[error("the kernel's counters could not be mapped into memory")]
     Mmap(#[source] std::io::Error),
@@ -123,8 +126,7 @@ impl Datapath {
         if services.len() > MAX_SERVICES {
             return Err(DatapathError::TooManyServices(services.len()));
         }
-        // Possible CPUs, not those online now: one may come later.
-        let cpus = nr_cpus().map_err(|(_, error)| DatapathError::Mmap(error))? as u32;
+        let cpus = cpus::numbers_in_use().map_err(DatapathError::Cpus)?;
         let entries = services.len().max(1) as u32 * cpus;
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("BANK", entries)

@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! e  = min( μ (now − t_a),  ν n_q )          evidence of silence
-//! h  = ln(1 + μ A V)                         withdraw at: one false alarm in A seconds, V services share the budget
-//! h₁ = ln(1 + μ / r)                         suspect at: r = 1 burst of local probes a second
+//! h  = ln(1 + max(μ, 1/s) A V)               withdraw at: one false alarm in A seconds, V services share the budget
+//! h₁ = ln(1 + max(μ, 1/s) / r)               suspect at: r = 1 burst of local probes a second
 //! ```
 //!
 //! `t_a` is the time of the last answer, `n_q` the queries since then that are older than the lag `l`, and
@@ -71,6 +71,8 @@ pub struct Assessment {
     pub idle: bool,
 }
 
+/// The rate that the thresholds take at least: of a service that is hardly used too little is known for a low one.
+const RATE_MIN_PER_SECOND: f64 = 1.0;
 /// r: bursts of local probes that a healthy service may cause, per second.
 const PROBE_BURSTS_PER_SECOND: f64 = 1.0;
 /// l: queries younger than this are not missed yet.
@@ -83,8 +85,8 @@ const SHARE_TIME_CONSTANT: Duration = Duration::from_secs(60);
 const IDLE_AFTER: Duration = Duration::from_secs(1);
 /// So many answers at the usual rate must be missing as well: a trickle is not idle between two queries.
 const IDLE_AFTER_ANSWERS: f64 = 20.0;
-/// Samples that are kept to look back by the lag: more than a lag at the fastest tick of 1 ms.
-const RING: usize = 4;
+/// Samples that are kept to look back by the lag: several lags at the fastest tick of 1 ms.
+const RING: usize = 8;
 
 /// The detector of one service.
 #[derive(Clone, Debug)]
@@ -103,6 +105,7 @@ pub struct Detector {
     share_answered: Share,
     ring: [Sample; RING],
     next: usize,
+    queries_older_than_lag: u64,
 }
 
 impl Detector {
@@ -123,10 +126,11 @@ impl Detector {
             share_answered: Share::new(SHARE_TIME_CONSTANT),
             ring: [sample; RING],
             next: 0,
+            queries_older_than_lag: sample.queries,
         }
     }
 
-    /// Takes a sample. While `suspicious`, the baselines stay as they were.
+    /// Takes a sample. While `suspicious`, and while no query comes, the baselines stay as they were.
     ///
     /// Counters that run backwards (somebody else's map) are taken as standing still.
     pub fn tick(&mut self, sample: Sample, suspicious: bool) -> Assessment {
@@ -147,7 +151,8 @@ impl Detector {
             self.queries_at_last_answer = sample.queries;
         }
         let ready = self.is_ready(sample);
-        if !suspicious {
+        let idle = self.is_idle(sample.at);
+        if !suspicious && !idle {
             self.answer_rate.add(answers, elapsed);
             self.share_answered.add(queries, answers, elapsed);
             if ready {
@@ -155,8 +160,13 @@ impl Detector {
             }
         }
         self.previous = sample;
-        let queries_older_than_lag = self.look_back(sample);
-        self.assess(sample.at, ready, queries_older_than_lag)
+        self.look_back(sample);
+        self.assess(sample.at, ready, idle)
+    }
+
+    /// The service was seen to be alive while nobody asks: the queries that were left unanswered are of the past.
+    pub fn settle(&mut self) {
+        self.queries_at_last_answer = self.previous.queries;
     }
 
     /// Forgets `unobserved` of the present silence: the daemon did not run then, so it has not seen that nothing came.
@@ -172,32 +182,38 @@ impl Detector {
             && sample.at.since(self.started) >= self.settings.arming_time
     }
 
-    /// Puts `sample` in the ring and returns the queries up to the youngest sample that is at least a lag old.
-    fn look_back(&mut self, sample: Sample) -> u64 {
+    fn is_idle(&self, now: MonotonicTime) -> bool {
+        now.since(self.last_query) >= self.idle_after
+    }
+
+    /// Puts `sample` in the ring and finds the queries up to the youngest sample that is at least a lag old. After a stall
+    /// there may be none in the ring: then what was found before still holds.
+    fn look_back(&mut self, sample: Sample) {
         if let Some(slot) = self.ring.get_mut(self.next) {
             *slot = sample;
         }
         self.next = (self.next + 1) % RING;
-        self.ring
+        let found = self
+            .ring
             .iter()
             .filter(|old| sample.at.since(old.at) >= LAG)
-            .map(|old| old.queries)
-            .max()
-            .unwrap_or(0)
+            .map(|old| old.queries);
+        self.queries_older_than_lag = found.fold(self.queries_older_than_lag, u64::max);
     }
 
-    fn assess(&self, now: MonotonicTime, ready: bool, queries_older_than_lag: u64) -> Assessment {
+    fn assess(&self, now: MonotonicTime, ready: bool, idle: bool) -> Assessment {
         let rate = self.low_rate.capped(self.answer_rate.per_second());
         let silence = now.since(self.last_answer);
-        let unanswered = queries_older_than_lag.saturating_sub(self.queries_at_last_answer);
+        let unanswered = self.queries_older_than_lag.saturating_sub(self.queries_at_last_answer);
         let budget = self.settings.time_between_false_alarms.as_secs_f64() * f64::from(self.settings.services);
+        let threshold_rate = rate.max(RATE_MIN_PER_SECOND);
         Assessment {
             ready,
             evidence: (rate * silence.as_secs_f64()).min(self.share_answered.nats_per_query() * unanswered as f64),
-            threshold: (rate * budget).ln_1p(),
-            suspicion_threshold: (rate / PROBE_BURSTS_PER_SECOND).ln_1p(),
+            threshold: (threshold_rate * budget).ln_1p(),
+            suspicion_threshold: (threshold_rate / PROBE_BURSTS_PER_SECOND).ln_1p(),
             silence,
-            idle: now.since(self.last_query) >= self.idle_after,
+            idle,
         }
     }
 }

@@ -159,6 +159,49 @@ fn an_answered_flood_does_not_raise_what_is_expected() {
 }
 
 #[test]
+fn idleness_freezes_the_baselines_and_demand_that_returns_unanswered_is_evidence() {
+    let mut drive = Drive::healthy();
+    let before = drive.assessment.threshold;
+    let idle = drive.run(600_000, 0, 0, false).assessment;
+    assert!(idle.idle && before - idle.threshold < 1.0, "{before} {idle:?}");
+    let asked = drive.run(5, 10, 0, false).assessment;
+    assert!(asked.evidence > asked.suspicion_threshold, "{asked:?}");
+}
+
+#[test]
+fn one_unanswered_query_is_far_from_proof_however_little_is_usual() {
+    let mut drive = Drive::new();
+    for _ in 0..1000 {
+        drive.run(1, 1, 1, false).run(4999, 0, 0, false);
+    }
+    let assessment = drive.run(1, 1, 0, false).run(1000, 0, 0, false).assessment;
+    assert!(
+        assessment.ready && assessment.evidence <= 1.0 && assessment.threshold > 19.0,
+        "{assessment:?}"
+    );
+}
+
+#[test]
+fn a_stall_of_the_daemon_does_not_wipe_the_evidence() {
+    let mut drive = Drive::healthy();
+    let before = drive.run(5, 10, 0, true).assessment.evidence;
+    drive.sample.at = drive.sample.at.after(Duration::from_micros(4900));
+    for _ in 0..RING {
+        drive.sample.at = drive.sample.at.after(Duration::from_micros(50));
+        drive.sample.queries += 1;
+        assert!(drive.detector.tick(drive.sample, true).evidence >= before);
+    }
+}
+
+#[test]
+fn a_service_that_proved_to_be_alive_owes_nothing() {
+    let mut drive = Drive::healthy();
+    assert!(drive.run(5, 10, 0, false).assessment.evidence > 10.0);
+    drive.detector.settle();
+    assert!(close(drive.run(1000, 0, 0, false).assessment.evidence, 0.0));
+}
+
+#[test]
 fn suspicion_freezes_the_baselines() {
     let mut drive = Drive::healthy();
     let before = drive.assessment.threshold;

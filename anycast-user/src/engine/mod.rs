@@ -24,15 +24,53 @@ pub enum Purpose {
     Health,
 }
 
+/// A burst to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// To whom.
+    pub service: usize,
+    /// Comes back with the result: what was asked before the service was watched from zero is not about it any more.
+    pub generation: u32,
+    /// Why.
+    pub purpose: Purpose,
+}
+
+/// What came of an [`Ask`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// Who was asked.
+    pub service: usize,
+    /// Of the question.
+    pub generation: u32,
+    /// What came back.
+    pub burst: Burst,
+    /// The burst was judged before, and then an answer came all the same.
+    pub late: bool,
+    /// The slowest answer came within the time that a suspicion waits for one.
+    pub quick: bool,
+}
+
+/// What a look at a link showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// When, before the look.
+    pub at: MonotonicTime,
+    /// Whether the link is up.
+    pub up: bool,
+    /// Whether it carries the mark of a withdrawal.
+    pub marked: bool,
+}
+
 /// What the engine wants done. None of it may block.
 pub trait Effects {
-    /// Send a burst of local probes to a service; its result comes back by [`Engine::probed`]. False when that can't
-    /// be done now.
-    fn probe(&mut self, service: usize, purpose: Purpose) -> bool;
+    /// Send a burst of local probes; its result comes back by [`Engine::probed`]. False when that can't be done now.
+    fn probe(&mut self, ask: Ask) -> bool;
     /// Put a link down; the result comes back by [`Engine::acted`]. False when that can't be done now.
     fn withdraw(&mut self, link: usize, decided_at: MonotonicTime) -> bool;
     /// Put a link up; the result comes back by [`Engine::acted`]. False when that can't be done now.
     fn announce(&mut self, link: usize, decided_at: MonotonicTime) -> bool;
+    /// Take the mark of a withdrawal off a link that somebody else put up. Nobody waits for it.
+    fn unmark(&mut self, link: usize);
     /// Tell.
     fn event(&mut self, event: Event);
 }
@@ -62,12 +100,12 @@ pub enum Found {
 }
 
 /// A link and its services, as the engine starts.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkSetup {
     /// How it was found.
     pub found: Found,
-    /// A first sample of each of its services. Services are numbered through all links in order.
-    pub services: Vec<Sample>,
+    /// How many services are on it. They are numbered through all links in order.
+    pub services: usize,
 }
 
 /// What the actuator did with a link.
@@ -94,6 +132,9 @@ pub struct View {
     pub threshold: Nats,
 }
 
+/// An order that was not acknowledged for this long is told of.
+const ORDER_OVERDUE: Duration = Duration::from_secs(1);
+
 /// Detector and policy for everything on this node.
 #[derive(Debug)]
 pub struct Engine {
@@ -105,6 +146,10 @@ pub struct Engine {
 struct Link {
     policy: LinkPolicy,
     changed_at: MonotonicTime,
+    /// When an order was given that is not acknowledged yet, and not told to be overdue.
+    ordered_at: Option<MonotonicTime>,
+    /// It was told that some services answer and others don't.
+    told_uneven: bool,
     services: Vec<Service>,
 }
 
@@ -122,18 +167,15 @@ impl Engine {
                     Found::WithdrawnByUs => (LinkPolicy::withdrawn_before(hold_down, now), State::Withdrawn),
                     Found::Down => (LinkPolicy::held_by_operator(hold_down), State::Unarmed),
                 };
-                let services = setup
-                    .services
-                    .iter()
-                    .map(|&sample| {
-                        let service = Service::new(next, &settings, sample, state);
-                        next += 1;
-                        service
-                    })
+                let services = (next..next + setup.services)
+                    .map(|id| Service::new(id, &settings, now, state))
                     .collect();
+                next += setup.services;
                 Link {
                     policy,
                     changed_at: now,
+                    ordered_at: None,
+                    told_uneven: false,
                     services,
                 }
             })
@@ -145,21 +187,22 @@ impl Engine {
     pub fn tick(&mut self, now: MonotonicTime, read: impl Fn(usize) -> (u64, u64), effects: &mut impl Effects) {
         let Self { settings, links } = self;
         for (index, link) in links.iter_mut().enumerate() {
+            link.check_order(index, now, effects);
             match link.policy.phase() {
                 LinkPhase::Announced { .. } | LinkPhase::Withdrawing | LinkPhase::HeldByOperator => {
                     link.watch(index, settings, now, &read, effects);
                 }
-                LinkPhase::Withdrawn { .. } | LinkPhase::Announcing { .. } => link.wait(index, now, effects),
+                LinkPhase::Withdrawn(_) | LinkPhase::Announcing { .. } => link.wait(index, now, effects),
             }
         }
     }
 
     /// Takes the result of a burst.
-    pub fn probed(&mut self, now: MonotonicTime, service: usize, burst: &Burst, effects: &mut impl Effects) {
+    pub fn probed(&mut self, now: MonotonicTime, probed: &Probed, effects: &mut impl Effects) {
         for (index, link) in self.links.iter_mut().enumerate() {
-            if let Some(service) = link.services.iter_mut().find(|candidate| candidate.id() == service) {
-                service.probed(now, index, burst, effects);
-                link.end_round(now, effects);
+            if let Some(service) = link.services.iter_mut().find(|service| service.id() == probed.service) {
+                service.probed(now, index, probed, effects);
+                link.end_round(index, now, effects);
                 return;
             }
         }
@@ -175,10 +218,10 @@ impl Engine {
             acknowledged_at,
         } = *acted;
         let Some(link) = links.get_mut(index) else { return };
+        link.ordered_at = None;
         let mut tell = |at, kind| effects.event(Event { at, kind });
         match (up, acknowledged_at) {
             (false, Some(at)) => {
-                link.changed_at = at;
                 tell(
                     at,
                     EventKind::LinkDown {
@@ -186,11 +229,7 @@ impl Engine {
                         took: at.since(decided_at),
                     },
                 );
-                let hold = link.policy.withdrawn(at);
-                tell(at, EventKind::HoldDown { link: index, hold });
-                link.services
-                    .iter_mut()
-                    .for_each(|service| service.withdrawn(at, effects));
+                link.withdrawn(index, at, effects);
             }
             (false, None) => {
                 link.policy.withdrawal_failed(now);
@@ -204,8 +243,6 @@ impl Engine {
                 );
             }
             (true, Some(at)) => {
-                link.changed_at = at;
-                link.policy.announced_again();
                 tell(
                     at,
                     EventKind::LinkUp {
@@ -213,7 +250,7 @@ impl Engine {
                         took: at.since(decided_at),
                     },
                 );
-                link.restart(settings, at, Reason::LinkUp, effects);
+                link.announced(settings, at, Reason::LinkUp, effects);
             }
             (true, None) => {
                 link.policy.announcement_failed(now);
@@ -231,22 +268,33 @@ impl Engine {
 
     /// Takes a look at a link: somebody else may have put it up or down.
     ///
-    /// A link that an operator put down is left to the operator, and one that an operator put up is up: its services are
-    /// watched from zero.
-    pub fn seen(&mut self, index: usize, up: bool, at: MonotonicTime, effects: &mut impl Effects) {
+    /// A link that is down without the mark is an operator's, and left alone until it is up again. One that an operator
+    /// put up is up: its services are watched from zero, and the mark goes. One that is down with the mark, although no
+    /// withdrawal was acknowledged, is withdrawn.
+    pub fn seen(&mut self, index: usize, seen: Seen, effects: &mut impl Effects) {
         let Self { settings, links } = self;
         let Some(link) = links.get_mut(index) else { return };
+        let Seen { at, up, marked } = seen;
         // A look from before the last change of ours shows what was then.
         if at <= link.changed_at {
             return;
         }
-        match (link.policy.phase(), up) {
-            (LinkPhase::Announced { .. }, false) => link.policy.held_by_operator_now(),
-            (LinkPhase::HeldByOperator | LinkPhase::Withdrawn { .. }, true) => {
-                link.policy.announced_again();
-                link.restart(settings, at, Reason::LinkUp, effects);
+        match (link.policy.phase(), up, marked) {
+            (LinkPhase::Announced { .. }, false, true) if settings.armed => return link.withdrawn(index, at, effects),
+            (LinkPhase::Announced { .. }, false, _) | (LinkPhase::Withdrawn(_), false, false) => {
+                link.policy.held_by_operator_now();
+                link.changed_at = at;
+                link.restart(settings, at, Reason::LinkHeld, effects);
             }
-            _ => return,
+            (LinkPhase::HeldByOperator | LinkPhase::Withdrawn(_), true, _) => {
+                link.announced(settings, at, Reason::LinkRaised, effects);
+            }
+            _ => {
+                if up && marked && settings.armed && matches!(link.policy.phase(), LinkPhase::Announced { .. }) {
+                    effects.unmark(index);
+                }
+                return;
+            }
         }
         effects.event(Event {
             at,
@@ -254,10 +302,13 @@ impl Engine {
         });
     }
 
-    /// The daemon did not run for `unobserved`: no silence and no suspicion is longer for it.
-    pub fn forgive(&mut self, unobserved: Duration) {
-        for service in self.links.iter_mut().flat_map(|link| &mut link.services) {
-            service.forgive(unobserved);
+    /// The daemon did not run for `unobserved`, until `now`: no silence, no suspicion and no health is longer for it.
+    pub fn forgive(&mut self, unobserved: Duration, now: MonotonicTime) {
+        for link in &mut self.links {
+            link.policy.forgive();
+            for service in &mut link.services {
+                service.forgive(unobserved, now);
+            }
         }
     }
 
@@ -281,6 +332,7 @@ impl Link {
             let (queries, answers) = read(service.id());
             let Some(dead) = service.tick(
                 index,
+                settings,
                 Sample {
                     at: now,
                     queries,
@@ -293,6 +345,7 @@ impl Link {
             if settings.armed {
                 if self.policy.may_withdraw(now) && effects.withdraw(index, now) {
                     self.policy.withdrawing();
+                    self.ordered_at = Some(now);
                     let (service, figures, reason) = (service.id(), dead.figures, dead.reason);
                     effects.event(Event {
                         at: now,
@@ -328,6 +381,7 @@ impl Link {
                 .for_each(|service| service.probe_for_return(effects)),
             Wish::Announce => {
                 if effects.announce(index, now) {
+                    self.ordered_at = Some(now);
                     effects.event(Event {
                         at: now,
                         kind: EventKind::Announce { link: index },
@@ -340,20 +394,70 @@ impl Link {
     }
 
     /// Ends a round of probes when the last of its bursts has come back.
-    fn end_round(&mut self, now: MonotonicTime, effects: &mut impl Effects) {
-        if !matches!(self.policy.phase(), LinkPhase::Withdrawn { .. }) {
+    fn end_round(&mut self, index: usize, now: MonotonicTime, effects: &mut impl Effects) {
+        if !matches!(self.policy.phase(), LinkPhase::Withdrawn(_)) {
             return;
         }
-        let mut good = true;
+        let (mut good, mut bad) = (false, false);
         for service in self.services.iter().filter(|service| service.must_answer()) {
             match service.returned() {
                 None => return,
-                Some(answered) => good &= answered,
+                Some(true) => good = true,
+                Some(false) => bad = true,
             }
         }
-        self.policy.probed(now, good);
+        self.policy.probed(now, good && !bad);
         for service in &mut self.services {
-            service.end_round(now, good, effects);
+            service.end_round(now, good && !bad, effects);
+        }
+        if good && bad && !self.told_uneven {
+            self.told_uneven = true;
+            let kind = AlertKind::SomeUnanswered;
+            effects.event(Event {
+                at: now,
+                kind: EventKind::Alert {
+                    link: index,
+                    service: None,
+                    kind,
+                },
+            });
+        }
+    }
+
+    /// The link is down by our hand.
+    fn withdrawn(&mut self, index: usize, at: MonotonicTime, effects: &mut impl Effects) {
+        self.changed_at = at;
+        self.told_uneven = false;
+        let hold = self.policy.withdrawn(at);
+        effects.event(Event {
+            at,
+            kind: EventKind::HoldDown { link: index, hold },
+        });
+        self.services
+            .iter_mut()
+            .for_each(|service| service.withdrawn(at, effects));
+    }
+
+    /// The link is up.
+    fn announced(&mut self, settings: &Settings, at: MonotonicTime, reason: Reason, effects: &mut impl Effects) {
+        self.changed_at = at;
+        self.policy.announced_again();
+        self.restart(settings, at, reason, effects);
+    }
+
+    /// The kernel may hold an order up behind others; somebody should know.
+    fn check_order(&mut self, index: usize, now: MonotonicTime, effects: &mut impl Effects) {
+        if self.ordered_at.is_some_and(|at| now.since(at) >= ORDER_OVERDUE) {
+            self.ordered_at = None;
+            let kind = AlertKind::OrderOverdue;
+            effects.event(Event {
+                at: now,
+                kind: EventKind::Alert {
+                    link: index,
+                    service: None,
+                    kind,
+                },
+            });
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Effects, Purpose, Settings, View};
+use super::{Ask, Effects, Probed, Purpose, Settings, View};
 use crate::{
     clock::MonotonicTime,
     detect::{Assessment, Detector, Sample},
@@ -18,13 +18,15 @@ const ARMING_PROBE_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) struct Service {
     id: usize,
     state: State,
-    detector: Detector,
+    /// Begins with the first tick after the start, or after the link came up.
+    detector: Option<Detector>,
     suspicion: Suspicion,
-    sample: Sample,
     assessment: Assessment,
     /// A local probe was answered when enough answers had been seen.
     armed: bool,
     next_arming_probe: MonotonicTime,
+    /// Counts how often it was watched from zero.
+    generation: u32,
     /// A burst is under way.
     asked: bool,
     /// The alert that was raised and whose cause has not gone.
@@ -47,16 +49,16 @@ pub(super) struct Dead {
 }
 
 impl Service {
-    pub(super) fn new(id: usize, settings: &Settings, sample: Sample, state: State) -> Self {
+    pub(super) fn new(id: usize, settings: &Settings, now: MonotonicTime, state: State) -> Self {
         Self {
             id,
             state,
-            detector: Detector::new(settings.detect, sample),
-            suspicion: Suspicion::new(settings.suspicion),
-            sample,
+            detector: None,
+            suspicion: Suspicion::new(settings.suspicion, now),
             assessment: Assessment::default(),
             armed: false,
-            next_arming_probe: sample.at,
+            next_arming_probe: now,
+            generation: 0,
             asked: false,
             alerted: None,
             told: None,
@@ -89,10 +91,18 @@ impl Service {
     }
 
     /// Takes a sample while the link is up. `Some` when the service is dead.
-    pub(super) fn tick(&mut self, link: usize, sample: Sample, effects: &mut impl Effects) -> Option<Dead> {
+    pub(super) fn tick(
+        &mut self,
+        link: usize,
+        settings: &Settings,
+        sample: Sample,
+        effects: &mut impl Effects,
+    ) -> Option<Dead> {
         let now = sample.at;
-        self.sample = sample;
-        self.assessment = self.detector.tick(sample, self.suspicion.is_suspicious());
+        let detector = self
+            .detector
+            .get_or_insert_with(|| Detector::new(settings.detect, sample));
+        self.assessment = detector.tick(sample, self.suspicion.is_suspicious());
         if !self.armed {
             if self.assessment.ready && now >= self.next_arming_probe {
                 self.ask(Purpose::Health, effects);
@@ -149,42 +159,68 @@ impl Service {
     }
 
     /// Takes the result of a burst.
-    pub(super) fn probed(&mut self, now: MonotonicTime, link: usize, burst: &Burst, effects: &mut impl Effects) {
-        self.asked = false;
+    pub(super) fn probed(&mut self, now: MonotonicTime, link: usize, probed: &Probed, effects: &mut impl Effects) {
+        if probed.generation != self.generation {
+            return;
+        }
+        let burst = &probed.burst;
+        self.asked &= probed.late;
         match self.state {
-            State::Withdrawn | State::Holding => self.returned = Some(burst.is_good()),
-            State::Unarmed if burst.answered > 0 => {
+            // A round is judged by what came in time.
+            State::Withdrawn | State::Holding => {
+                if !probed.late {
+                    self.returned = Some(burst.is_good());
+                }
+            }
+            State::Unarmed if !self.assessment.ready || probed.late => {}
+            State::Unarmed if burst.is_good() && probed.quick => {
                 self.armed = true;
                 self.alerted = None;
                 self.enter(State::Healthy, Reason::Armed, now, effects);
             }
             State::Unarmed => {
                 self.next_arming_probe = now.after(ARMING_PROBE_INTERVAL);
-                self.alert(link, AlertKind::ProbesUnanswered, now, effects);
+                let kind = match burst {
+                    burst if !burst.is_whole() => AlertKind::ProbesUnsent,
+                    burst if burst.is_good() => AlertKind::ProbesSlow,
+                    _ => AlertKind::ProbesUnanswered,
+                };
+                self.alert(link, kind, now, effects);
             }
             State::Healthy | State::Idle | State::Suspect | State::Blackholed => {
                 self.suspicion.burst(burst);
-                let outcome = (burst.answered > 0, burst.refused > 0);
-                if self.suspicion.is_suspicious() && self.told != Some(outcome) {
-                    self.told = Some(outcome);
-                    let Burst {
-                        sent,
-                        answered,
-                        refused,
-                        ..
-                    } = *burst;
-                    let service = self.id;
-                    effects.event(Event {
-                        at: now,
-                        kind: EventKind::Probe {
-                            service,
-                            sent,
-                            answered,
-                            refused,
-                        },
-                    });
+                if burst.answered > 0 && self.assessment.idle {
+                    self.detector.iter_mut().for_each(Detector::settle);
                 }
+                if !burst.is_whole() {
+                    self.alert(link, AlertKind::ProbesUnsent, now, effects);
+                }
+                self.tell(now, burst, effects);
             }
+        }
+    }
+
+    /// Tells of a burst in a suspicion when its outcome is new.
+    fn tell(&mut self, now: MonotonicTime, burst: &Burst, effects: &mut impl Effects) {
+        let outcome = (burst.answered > 0, burst.refused > 0);
+        if self.suspicion.is_suspicious() && self.told != Some(outcome) {
+            self.told = Some(outcome);
+            let Burst {
+                sent,
+                answered,
+                refused,
+                ..
+            } = *burst;
+            let service = self.id;
+            effects.event(Event {
+                at: now,
+                kind: EventKind::Probe {
+                    service,
+                    sent,
+                    answered,
+                    refused,
+                },
+            });
         }
     }
 
@@ -213,7 +249,7 @@ impl Service {
         }
     }
 
-    /// Watches from zero.
+    /// Watches from zero. What is under way is not about what comes now.
     pub(super) fn restart(
         &mut self,
         settings: &Settings,
@@ -223,18 +259,25 @@ impl Service {
     ) {
         self.enter(State::Unarmed, reason, now, effects);
         *self = Self {
-            asked: self.asked,
-            ..Self::new(self.id, settings, Sample { at: now, ..self.sample }, self.state)
+            generation: self.generation.wrapping_add(1),
+            ..Self::new(self.id, settings, now, State::Unarmed)
         };
     }
 
-    pub(super) fn forgive(&mut self, unobserved: Duration) {
-        self.detector.forgive(unobserved);
-        self.suspicion.forgive(unobserved);
+    pub(super) fn forgive(&mut self, unobserved: Duration, now: MonotonicTime) {
+        self.detector
+            .iter_mut()
+            .for_each(|detector| detector.forgive(unobserved));
+        self.suspicion.forgive(unobserved, now);
     }
 
     fn ask(&mut self, purpose: Purpose, effects: &mut impl Effects) -> bool {
-        if self.asked || !effects.probe(self.id, purpose) {
+        let ask = Ask {
+            service: self.id,
+            generation: self.generation,
+            purpose,
+        };
+        if self.asked || !effects.probe(ask) {
             return false;
         }
         self.asked = true;

@@ -12,9 +12,11 @@ enum Server {
     Gone,
     /// Answers, but what it says is lost before it leaves.
     Muted,
+    /// One worker of sixteen is dead.
+    Limps,
 }
 
-/// A node with one link and `servers` services on it, driven a millisecond at a time.
+/// A node with one link and some services on it, driven a millisecond at a time. Probes and orders take their time.
 struct World {
     engine: Engine,
     now: MonotonicTime,
@@ -22,19 +24,27 @@ struct World {
     queries_per_tick: u64,
     counters: Vec<(u64, u64)>,
     up: bool,
+    marked: bool,
     log: Log,
+    probes: Vec<(MonotonicTime, Ask)>,
+    orders: Vec<(MonotonicTime, bool, MonotonicTime)>,
 }
+
+/// How long a burst takes to come back, and an order to be acknowledged.
+const PROBE_TIME: Duration = Duration::from_millis(4);
+const ORDER_TIME: Duration = Duration::from_millis(2);
 
 #[derive(Default)]
 struct Log {
     events: Vec<Event>,
-    probes: Vec<usize>,
+    probes: Vec<Ask>,
     orders: Vec<(bool, MonotonicTime)>,
+    unmarked: usize,
 }
 
 impl Effects for Log {
-    fn probe(&mut self, service: usize, _: Purpose) -> bool {
-        self.probes.push(service);
+    fn probe(&mut self, ask: Ask) -> bool {
+        self.probes.push(ask);
         true
     }
 
@@ -46,6 +56,10 @@ impl Effects for Log {
     fn announce(&mut self, _: usize, decided_at: MonotonicTime) -> bool {
         self.orders.push((true, decided_at));
         true
+    }
+
+    fn unmark(&mut self, _: usize) {
+        self.unmarked += 1;
     }
 
     fn event(&mut self, event: Event) {
@@ -69,25 +83,17 @@ impl World {
             },
             hold_down: HOLD,
         };
-        let setup = LinkSetup {
-            found,
-            services: vec![
-                Sample {
-                    at: now,
-                    queries: 0,
-                    answers: 0
-                };
-                services
-            ],
-        };
         Self {
-            engine: Engine::new(settings, &[setup], now),
+            engine: Engine::new(settings, &[LinkSetup { found, services }], now),
             now,
             servers: vec![Server::Answers; services],
             queries_per_tick: 10,
             counters: vec![(0, 0); services],
             up: found == Found::Up,
+            marked: found == Found::WithdrawnByUs,
             log: Log::default(),
+            probes: Vec::new(),
+            orders: Vec::new(),
         }
     }
 
@@ -106,52 +112,97 @@ impl World {
             for ((queries, answers), server) in self.counters.iter_mut().zip(&self.servers) {
                 if self.up {
                     *queries += self.queries_per_tick;
-                    *answers += if *server == Server::Answers {
-                        self.queries_per_tick
-                    } else {
-                        0
-                    };
+                    let answered = matches!(server, Server::Answers | Server::Limps);
+                    *answers += if answered { self.queries_per_tick } else { 0 };
                 }
             }
-            let Self {
-                engine,
-                now,
-                counters,
-                log,
-                ..
-            } = self;
-            engine.tick(*now, |service| counters[service], log);
-            self.carry_out();
+            self.tick();
+            self.deliver();
         }
         self
     }
 
-    fn carry_out(&mut self) {
-        for service in std::mem::take(&mut self.log.probes) {
-            let (answered, refused) = match self.servers[service] {
+    fn tick(&mut self) {
+        let Self {
+            engine,
+            now,
+            counters,
+            log,
+            ..
+        } = self;
+        engine.tick(*now, |service| counters[service], log);
+        let now = self.now;
+        self.probes.extend(self.log.probes.drain(..).map(|ask| (now, ask)));
+        self.orders
+            .extend(self.log.orders.drain(..).map(|(up, decided_at)| (now, up, decided_at)));
+    }
+
+    fn deliver(&mut self) {
+        let now = self.now;
+        let back = self
+            .probes
+            .extract_if(.., |(sent, _)| now.since(*sent) >= PROBE_TIME)
+            .collect::<Vec<_>>();
+        for (sent, ask) in back {
+            let (answered, refused) = match self.servers[ask.service] {
                 Server::Answers | Server::Muted => (16, 0),
+                Server::Limps => (15, 0),
                 Server::Hangs => (0, 0),
                 Server::Gone => (0, 16),
             };
-            let burst = Burst {
-                started_at: self.now,
-                finished_at: self.now,
-                sent: 16,
-                answered,
-                refused,
-            };
-            self.engine.probed(self.now, service, &burst, &mut self.log);
+            self.answer(sent, ask, answered, refused);
         }
-        for (up, decided_at) in std::mem::take(&mut self.log.orders) {
-            self.up = up;
+        let done = self
+            .orders
+            .extract_if(.., |(at, ..)| now.since(*at) >= ORDER_TIME)
+            .collect::<Vec<_>>();
+        for (_, up, decided_at) in done {
+            (self.up, self.marked) = (up, !up);
             let acted = Acted {
                 link: 0,
                 up,
                 decided_at,
-                acknowledged_at: Some(self.now),
+                acknowledged_at: Some(now),
             };
-            self.engine.acted(&acted, self.now, &mut self.log);
+            self.engine.acted(&acted, now, &mut self.log);
         }
+    }
+
+    fn answer(&mut self, sent: MonotonicTime, ask: Ask, answered: u8, refused: u8) {
+        let burst = Burst {
+            started_at: sent,
+            finished_at: self.now,
+            sent: 16,
+            answered,
+            refused,
+        };
+        let Ask {
+            service, generation, ..
+        } = ask;
+        let probed = Probed {
+            service,
+            generation,
+            burst,
+            late: false,
+            quick: true,
+        };
+        self.engine.probed(self.now, &probed, &mut self.log);
+    }
+
+    /// Somebody else puts the link up or down, and the daemon looks.
+    fn hand(&mut self, up: bool, marked: bool) {
+        (self.up, self.marked) = (up, marked);
+        self.now = self.now.after(MILLISECOND);
+        self.look();
+    }
+
+    fn look(&mut self) {
+        let seen = Seen {
+            at: self.now,
+            up: self.up,
+            marked: self.marked,
+        };
+        self.engine.seen(0, seen, &mut self.log);
     }
 
     fn state(&self) -> State {
@@ -160,6 +211,14 @@ impl World {
 
     fn told(&self, name: &str) -> usize {
         self.log.events.iter().filter(|event| event.kind.name() == name).count()
+    }
+
+    fn alerts(&self) -> Vec<AlertKind> {
+        let kind = |event: &Event| match event.kind {
+            EventKind::Alert { kind, .. } => Some(kind),
+            _ => None,
+        };
+        self.log.events.iter().filter_map(kind).collect()
     }
 }
 
@@ -179,7 +238,7 @@ fn a_hung_server_is_withdrawn_after_the_floor_and_comes_back_after_the_hold_down
         .expect("a withdrawal");
     let delay = decision.at.since(fault);
     assert!(
-        delay >= Duration::from_millis(30) && delay <= Duration::from_millis(35),
+        delay >= Duration::from_millis(30) && delay <= Duration::from_millis(40),
         "{delay:?}"
     );
 
@@ -248,19 +307,20 @@ fn idleness_and_never_answered_queries_withdraw_nothing() {
 }
 
 #[test]
-fn a_service_whose_probes_fail_is_never_armed() {
-    let mut world = World::new(true, Found::Up, 1);
-    // Its clients are answered; a rate limit eats the probes.
-    world.servers[0] = Server::Hangs;
-    for _ in 0..5000 {
-        world.counters[0].1 += 10;
-        world.run(1);
+fn a_service_is_armed_only_when_every_probe_is_answered() {
+    for server in [Server::Hangs, Server::Limps] {
+        let mut world = World::new(true, Found::Up, 1);
+        world.servers[0] = server;
+        for _ in 0..5000 {
+            // Clients are answered whatever probes are.
+            world.counters[0].1 += if server == Server::Hangs { 10 } else { 0 };
+            world.run(1);
+        }
+        assert_eq!(
+            (world.state(), world.alerts()),
+            (State::Unarmed, vec![AlertKind::ProbesUnanswered])
+        );
     }
-    assert_eq!(world.state(), State::Unarmed);
-    assert_eq!(world.told("alert"), 1);
-    world.queries_per_tick = 100;
-    world.run(5000);
-    assert!(world.up);
 }
 
 #[test]
@@ -273,7 +333,25 @@ fn every_armed_service_must_answer_before_the_link_comes_back() {
     world.servers[0] = Server::Answers;
     world.run(10_000);
     assert!(!world.up, "the second still hangs");
+    assert_eq!(
+        world.alerts(),
+        [AlertKind::SomeUnanswered],
+        "and somebody is told, once"
+    );
     world.servers[1] = Server::Answers;
+    world.run(4000);
+    assert!(world.up);
+}
+
+#[test]
+fn a_service_that_was_never_armed_need_not_answer() {
+    let mut world = World::new(true, Found::Up, 2);
+    world.servers[1] = Server::Gone;
+    world.run(2000);
+    world.servers[0] = Server::Hangs;
+    world.run(200);
+    assert!(!world.up);
+    world.servers[0] = Server::Answers;
     world.run(4000);
     assert!(world.up);
 }
@@ -287,10 +365,7 @@ fn a_link_that_an_earlier_run_withdrew_is_raised_and_one_of_the_operator_is_not(
     let mut theirs = World::new(true, Found::Down, 1);
     theirs.run(60_000);
     assert!(!theirs.up);
-    theirs
-        .engine
-        .seen(0, true, theirs.now.after(MILLISECOND), &mut theirs.log);
-    theirs.up = true;
+    theirs.hand(true, false);
     theirs.run(3000);
     assert_eq!(theirs.state(), State::Healthy, "watched once the operator raised it");
 }
@@ -298,28 +373,56 @@ fn a_link_that_an_earlier_run_withdrew_is_raised_and_one_of_the_operator_is_not(
 #[test]
 fn a_link_that_an_operator_lowers_is_left_to_the_operator() {
     let mut world = World::healthy(true);
-    world.engine.seen(0, false, world.now, &mut world.log);
+    world.hand(false, false);
     world.servers[0] = Server::Hangs;
     world.run(60_000);
-    assert_eq!((world.told("withdraw"), world.told("announce")), (0, 0));
+    assert_eq!(
+        (
+            world.told("withdraw"),
+            world.told("announce"),
+            world.told("link_changed")
+        ),
+        (0, 0, 1)
+    );
 }
 
 #[test]
-fn a_withdrawn_link_that_an_operator_raises_is_up() {
+fn a_withdrawn_link_that_an_operator_takes_over_stays_down() {
+    let mut world = World::healthy(true);
+    world.servers[0] = Server::Hangs;
+    world.run(200);
+    world.hand(false, false);
+    world.servers[0] = Server::Answers;
+    world.run(60_000);
+    assert!(!world.up);
+}
+
+#[test]
+fn a_withdrawn_link_that_an_operator_raises_is_up_and_loses_its_mark() {
     let mut world = World::healthy(true);
     world.servers[0] = Server::Hangs;
     world.run(200);
     assert!(!world.up);
-    world.engine.seen(0, true, world.now.after(MILLISECOND), &mut world.log);
-    world.up = true;
+    world.hand(true, true);
     world.run(10_000);
     assert_eq!(
         (world.up, world.state(), world.told("link_changed")),
         (true, State::Unarmed, 1)
     );
+    world.look();
+    assert_eq!(world.log.unmarked, 1);
     world.servers[0] = Server::Answers;
     world.run(2000);
     assert_eq!(world.state(), State::Healthy);
+}
+
+#[test]
+fn a_withdrawal_that_was_reported_failed_and_happened_is_ours() {
+    let mut world = World::healthy(true);
+    world.hand(false, true);
+    assert_eq!(world.state(), State::Withdrawn);
+    world.run(4000);
+    assert!(world.up, "it comes back like any other");
 }
 
 #[test]
@@ -328,12 +431,48 @@ fn an_old_look_at_a_link_changes_nothing() {
     let before = world.now;
     world.servers[0] = Server::Hangs;
     world.run(200);
+    let stale = |up, marked| Seen { at: before, up, marked };
+    world.engine.seen(0, stale(true, false), &mut world.log);
+    assert_eq!(world.state(), State::Withdrawn);
     world.servers[0] = Server::Answers;
     world.run(6000);
     assert!(world.up);
-    world.engine.seen(0, false, before, &mut world.log);
+    world.engine.seen(0, stale(false, false), &mut world.log);
     world.run(2000);
-    assert_eq!(world.state(), State::Healthy);
+    assert_eq!((world.state(), world.told("link_changed")), (State::Healthy, 0));
+}
+
+#[test]
+fn what_was_asked_before_a_restart_says_nothing_after_it() {
+    let mut world = World::healthy(true);
+    world.servers[0] = Server::Hangs;
+    world.run(200);
+    world.servers[0] = Server::Answers;
+    // A round of the hold-down is out when an operator raises the link.
+    while world.probes.is_empty() {
+        world.run(1);
+    }
+    let asked = world.probes.clone();
+    world.hand(true, false);
+    world.run(1);
+    for (sent, ask) in asked {
+        world.answer(sent, ask, 16, 0);
+    }
+    assert_eq!(world.state(), State::Unarmed);
+}
+
+#[test]
+fn what_came_while_the_link_was_down_does_not_arm() {
+    let mut world = World::healthy(true);
+    world.servers[0] = Server::Hangs;
+    world.run(200);
+    world.servers[0] = Server::Answers;
+    world.counters[0] = (world.counters[0].0 + 5000, world.counters[0].1 + 5000);
+    world.run(3500);
+    assert!(world.up);
+    world.queries_per_tick = 0;
+    world.run(5000);
+    assert_eq!(world.state(), State::Unarmed);
 }
 
 #[test]
@@ -344,15 +483,8 @@ fn a_link_that_would_not_go_down_is_tried_again() {
     for _ in 0..2500 {
         world.now = world.now.after(MILLISECOND);
         world.counters[0].0 += 10;
-        let World {
-            engine,
-            now,
-            counters,
-            log,
-            ..
-        } = &mut world;
-        engine.tick(*now, |service| counters[service], log);
-        for (up, decided_at) in std::mem::take(&mut world.log.orders) {
+        world.tick();
+        for (_, up, decided_at) in std::mem::take(&mut world.orders) {
             orders += 1;
             let acted = Acted {
                 link: 0,
@@ -362,27 +494,50 @@ fn a_link_that_would_not_go_down_is_tried_again() {
             };
             world.engine.acted(&acted, world.now, &mut world.log);
         }
-        world.carry_out();
+        world.deliver();
     }
-    assert_eq!((orders, world.told("alert")), (3, 3), "about once a second");
+    assert_eq!(
+        (orders, world.alerts()),
+        (3, vec![AlertKind::LinkDownFailed; 3]),
+        "about once a second"
+    );
+}
+
+#[test]
+fn an_order_that_is_not_acknowledged_is_told_of() {
+    let mut world = World::healthy(true);
+    world.servers[0] = Server::Hangs;
+    for _ in 0..2000 {
+        world.now = world.now.after(MILLISECOND);
+        world.counters[0].0 += 10;
+        world.tick();
+        let orders = std::mem::take(&mut world.orders);
+        world.deliver();
+        world.orders = orders;
+    }
+    assert_eq!((world.orders.len(), world.alerts()), (1, vec![AlertKind::OrderOverdue]));
 }
 
 #[test]
 fn a_pause_of_the_daemon_is_not_silence_of_the_server() {
     let mut world = World::healthy(true);
     let pause = Duration::from_millis(500);
-    world.engine.forgive(pause);
     world.now = world.now.after(pause);
+    world.engine.forgive(pause, world.now);
     world.counters[0].0 += 5000;
-    let World {
-        engine,
-        now,
-        counters,
-        log,
-        ..
-    } = &mut world;
-    engine.tick(*now, |service| counters[service], log);
+    world.tick();
     assert_eq!(world.told("state"), 0);
+}
+
+#[test]
+fn an_idle_service_with_questions_left_open_is_cleared_by_one_burst() {
+    let mut world = World::healthy(true);
+    world.servers[0] = Server::Muted;
+    world.run(5);
+    world.queries_per_tick = 0;
+    world.run(60_000);
+    assert_eq!(world.state(), State::Idle);
+    assert!(world.told("state") <= 4, "{:?}", world.log.events);
 }
 
 #[test]
@@ -390,27 +545,22 @@ fn results_for_strangers_change_nothing() {
     let mut world = World::new(false, Found::Up, 3);
     world.run(1);
     assert_eq!(world.engine.views().count(), 3);
-    world.engine.probed(
+    world.answer(
         world.now,
-        99,
-        &Burst {
-            started_at: world.now,
-            finished_at: world.now,
-            sent: 16,
-            answered: 0,
-            refused: 0,
+        Ask {
+            service: 99,
+            generation: 0,
+            purpose: Purpose::Health,
         },
-        &mut world.log,
+        0,
+        0,
     );
-    world.engine.acted(
-        &Acted {
-            link: 99,
-            up: true,
-            decided_at: world.now,
-            acknowledged_at: None,
-        },
-        world.now,
-        &mut world.log,
-    );
-    assert_eq!(world.log.events.len(), 0, "strangers change nothing");
+    let acted = Acted {
+        link: 99,
+        up: true,
+        decided_at: world.now,
+        acknowledged_at: None,
+    };
+    world.engine.acted(&acted, world.now, &mut world.log);
+    assert_eq!(world.log.events.len(), 0);
 }

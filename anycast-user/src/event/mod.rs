@@ -41,8 +41,10 @@ pub struct Figures {
 pub enum Reason {
     /// Enough answers were seen for long enough, and a probe was answered.
     Armed,
-    /// Watching from zero.
-    Restarted,
+    /// Somebody put the link up.
+    LinkRaised,
+    /// Somebody put the link down, to stay.
+    LinkHeld,
     /// No query for a while.
     NoQueries,
     /// Queries come again.
@@ -76,8 +78,16 @@ pub enum AlertKind {
     LinkDownFailed,
     /// The link could not be put up.
     LinkUpFailed,
-    /// The service answers its clients, but not local probes: it can't be armed.
+    /// The service answers its clients, but not all local probes: it can't be armed.
     ProbesUnanswered,
+    /// It answers local probes too slowly to be told from a dead one in time: it can't be armed.
+    ProbesSlow,
+    /// Local probes could not be sent.
+    ProbesUnsent,
+    /// Of a withdrawn link some services answer and others don't.
+    SomeUnanswered,
+    /// The kernel has not carried out an order yet.
+    OrderOverdue,
 }
 
 /// Kinds of [`Event`]. `service` and `link` are indices into the daemon's lists.
@@ -234,6 +244,10 @@ impl AlertKind {
             Self::LinkDownFailed => "link-down-failed",
             Self::LinkUpFailed => "link-up-failed",
             Self::ProbesUnanswered => "probes-unanswered",
+            Self::ProbesSlow => "probes-slow",
+            Self::ProbesUnsent => "probes-unsent",
+            Self::SomeUnanswered => "some-unanswered",
+            Self::OrderOverdue => "order-overdue",
         }
     }
 }

@@ -114,8 +114,23 @@ impl fmt::Display for AlertKind {
             }
             Self::LinkUpFailed => "the link could not be put up; trying again after another hold-down",
             Self::ProbesUnanswered => {
-                "clients are answered, but local probes are not: the service stays unarmed; does the server answer \
-                 queries from this host for id.server CH TXT, without a rate limit?"
+                "clients are answered, but not all of the local probes are: the service stays unarmed; does every worker \
+                 of the server answer queries from this host for id.server CH TXT, without a rate limit?"
+            }
+            Self::ProbesSlow => {
+                "local probes are answered too slowly to tell the server from a dead one in time: the service stays \
+                 unarmed"
+            }
+            Self::ProbesUnsent => {
+                "local probes could not be sent, so a dead server would not be found: look for a firewall rule on lo, \
+                 or a limit on open files"
+            }
+            Self::SomeUnanswered => {
+                "some of its addresses answer and others don't: the link stays down until all do; take an address that \
+                 is not served out of the configuration, or raise the link by hand"
+            }
+            Self::OrderOverdue => {
+                "the kernel has not put the link up or down for a second: something holds its RTNL lock"
             }
         })
     }
@@ -125,7 +140,8 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Armed => "enough answers were seen and a local probe was answered",
-            Self::Restarted => "watching from zero",
+            Self::LinkRaised => "somebody put its link up",
+            Self::LinkHeld => "somebody put its link down",
             Self::NoQueries => "no queries come",
             Self::QueriesAgain => "queries come again",
             Self::AnswersMissing => "queries come, answers don't",

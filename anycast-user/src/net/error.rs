@@ -46,12 +46,6 @@ pub enum NetError {
         /// How often it was tried.
         attempts: u32,
     },
-    /// The name can't be that of a link.
-    #[error("`{name}` can't be the name of a link: 1 to 15 bytes without `/`, `:` or spaces")]
-    InvalidName {
-        /// The name.
-        name: String,
-    },
     /// There's no such link in this network namespace.
     #[error(
         "no link named `{name}` here; make it with `ip link add {name} type dummy`, or see `ip link` for the names"

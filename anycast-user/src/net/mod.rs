@@ -23,6 +23,7 @@ pub use error::NetError;
 pub(crate) use message::Request;
 pub use netlink_packet_route::address::{AddressFlags, AddressScope};
 pub use socket::Netlink;
+pub(crate) use socket::get_link;
 
 /// The number by which the kernel knows a link; it survives a rename and is not used again while the host runs
 /// (unless somebody asks for it).

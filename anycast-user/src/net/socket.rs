@@ -44,30 +44,33 @@ impl Netlink {
 
     /// All links.
     pub fn links(&mut self) -> Result<Vec<Link>, NetError> {
-        let mut request = Request::new("list links", get_link(None), NLM_F_DUMP);
+        let mut request = Request::new("list links", get_link(LinkIndex(0), None), NLM_F_DUMP);
         self.dump(&mut request, decode::link)
     }
 
     /// The link with this name (or alternative name).
     pub fn link(&mut self, name: &str) -> Result<Link, NetError> {
-        // The kernel's `dev_valid_name`; it would answer EINVAL or ERANGE, which says less.
-        let bad = |byte: u8| byte == 0 || byte == b'/' || byte == b':' || byte.is_ascii_whitespace();
-        if name.is_empty() || name.len() > 15 || name == "." || name == ".." || name.bytes().any(bad) {
-            return Err(NetError::InvalidName { name: name.to_owned() });
+        let mut request = Request::new("look up a link", get_link(LinkIndex(0), Some(name)), 0);
+        match self.read_link(&mut request) {
+            // EINVAL and ERANGE: what can't be a name at all.
+            Err(error) if matches!(error.errno(), Some(libc::ENODEV | libc::EINVAL | libc::ERANGE)) => {
+                Err(NetError::NoSuchLink { name: name.to_owned() })
+            }
+            outcome => outcome,
         }
-        let mut request = Request::new("look up a link", get_link(Some(name)), 0);
-        let mut found = Vec::new();
-        let outcome = self.exchange(&mut request, |reply| {
-            found.extend(decode::link(reply)?);
+    }
+
+    /// The link that a request for one, see [`get_link`], is answered with.
+    pub(crate) fn read_link(&mut self, request: &mut Request) -> Result<Link, NetError> {
+        let mut found = None;
+        self.exchange(request, |reply| {
+            found = found.take().or(decode::link(reply)?);
             Ok(())
-        });
-        match outcome {
-            Ok(()) => found
-                .pop()
-                .ok_or_else(|| NetError::NoSuchLink { name: name.to_owned() }),
-            Err(error) if error.errno() == Some(libc::ENODEV) => Err(NetError::NoSuchLink { name: name.to_owned() }),
-            Err(error) => Err(error),
-        }
+        })?;
+        found.ok_or_else(|| NetError::Malformed {
+            operation: request.operation(),
+            reason: "there is no link in it".to_owned(),
+        })
     }
 
     /// The addresses of a link that a service can be reached at: neither link-local IPv6 ones nor those that another
@@ -216,9 +219,11 @@ fn connect() -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A request for one link or for all, without the statistics that make up most of an answer.
-fn get_link(name: Option<&str>) -> RouteNetlinkMessage {
+/// A request for the link with this index, or (index 0) with this name, or for all, without the statistics that make up
+/// most of an answer.
+pub(crate) fn get_link(index: LinkIndex, name: Option<&str>) -> RouteNetlinkMessage {
     let mut message = LinkMessage::default();
+    message.header.index = index.0;
     message
         .attributes
         .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
@@ -235,15 +240,15 @@ mod tests {
     use crate::net::uplinks;
 
     #[test]
-    fn names_that_cannot_be_are_refused_before_the_kernel_is_asked() {
+    fn a_link_that_is_not_there_is_an_error_that_names_it() {
         let mut netlink = Netlink::open().unwrap();
-        for name in ["", "a/b", "a b", "..", "sixteen-bytes-xx"] {
+        for name in ["no-such-link", "", "a/b", "..", "sixteen-bytes-xx", &"x".repeat(1000)] {
+            let error = netlink.link(name).unwrap_err();
             assert!(
-                matches!(netlink.link(name), Err(NetError::InvalidName { .. })),
-                "{name}"
+                matches!(&error, NetError::NoSuchLink { name: named } if named == name),
+                "{error}"
             );
         }
-        assert!(matches!(netlink.link("no-such-link"), Err(NetError::NoSuchLink { .. })));
     }
 
     #[test]
@@ -311,12 +316,12 @@ mod tests {
         in_namespace(|namespace| {
             namespace.service_link("anycast0");
             let netlink = namespace.netlink();
-            let mut request = Request::new("list links", get_link(None), NLM_F_DUMP);
-            let refuse = |_: &Reply<'_>| Err(NetError::InvalidName { name: String::new() });
+            let mut request = Request::new("list links", get_link(LinkIndex(0), None), NLM_F_DUMP);
+            let refuse = |_: &Reply<'_>| Err(NetError::NoSuchLink { name: String::new() });
             netlink.exchange(&mut request, refuse).unwrap_err();
             // Unread answers of earlier requests: a list, and a refusal.
             netlink.socket.send(request.bytes(), 0).unwrap();
-            let refused = Request::new("look up a link", get_link(Some("no-such-link")), 0);
+            let refused = Request::new("look up a link", get_link(LinkIndex(0), Some("no-such-link")), 0);
             netlink.socket.send(refused.bytes(), 0).unwrap();
             assert_eq!(netlink.link("lo").unwrap().index, LinkIndex::LOOPBACK);
         });

@@ -4,6 +4,7 @@ use std::io::{Write as _, stderr};
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::address::{AddressAttribute, AddressMessage, CacheInfo};
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use netlink_packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteNextHop, RouteProtocol, RouteType};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -158,6 +159,28 @@ impl Namespace {
         };
         let mut request = address.add_request(NLM_F_CREATE | NLM_F_EXCL);
         self.netlink.exchange(&mut request, |_| Ok(())).unwrap();
+        self.wait_for_addresses(link);
+    }
+
+    /// Adds an IPv6 `address/128` that ends in an hour.
+    pub(crate) fn add_address_with_lifetime(&mut self, link: &Link, address: &str) {
+        let mut message = AddressMessage::default();
+        message.header.family = AddressFamily::Inet6;
+        message.header.index = link.index.0;
+        message.header.prefix_len = 128;
+        let mut lifetime = CacheInfo::default();
+        lifetime.ifa_valid = 3600;
+        lifetime.ifa_preferred = 3600;
+        message.attributes = vec![
+            AddressAttribute::Local(address.parse().unwrap()),
+            AddressAttribute::CacheInfo(lifetime),
+        ];
+        self.change(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL)
+            .unwrap();
+        self.wait_for_addresses(link);
+    }
+
+    fn wait_for_addresses(&mut self, link: &Link) {
         while self
             .netlink
             .addresses(link.index)

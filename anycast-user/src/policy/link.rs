@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Wait between rounds of probes to a withdrawn link: a tenth of its hold-down, within these bounds.
-const RETURN_PROBE_INTERVAL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+const RETURN_PROBE_INTERVAL: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
 
 /// Where a link stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,14 +21,7 @@ pub enum LinkPhase {
     /// Going down: the kernel has not acknowledged yet.
     Withdrawing,
     /// Down, by this tool.
-    Withdrawn {
-        /// How long all its services must answer before it comes up.
-        hold: Duration,
-        /// Since when they do.
-        healthy_since: Option<MonotonicTime>,
-        /// When to ask them next.
-        next_probe: MonotonicTime,
-    },
+    Withdrawn(Waiting),
     /// Coming up: the kernel has not acknowledged yet.
     Announcing {
         /// The hold-down that it came through, to go back to when the link doesn't come up.
@@ -36,6 +29,19 @@ pub enum LinkPhase {
     },
     /// Down, and not by this tool: it stays so.
     HeldByOperator,
+}
+
+/// A withdrawn link on its way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// How long all its services must answer before it comes up.
+    hold: Duration,
+    /// Since when they do.
+    healthy_since: Option<MonotonicTime>,
+    /// When to ask them next.
+    next_probe: MonotonicTime,
+    /// A round of probes is out.
+    asked: bool,
 }
 
 /// What is to be done now.
@@ -102,7 +108,7 @@ impl LinkPolicy {
         self.phase = LinkPhase::Withdrawing;
     }
 
-    /// The kernel acknowledged that the link is down. Returns the hold-down.
+    /// The link is down by our hand. Returns the hold-down.
     pub fn withdrawn(&mut self, now: MonotonicTime) -> Duration {
         let hold = self.hold_down.withdrawn(now);
         self.wait(hold, now);
@@ -111,15 +117,18 @@ impl LinkPolicy {
 
     /// The link did not go down: to be tried again.
     pub fn withdrawal_failed(&mut self, now: MonotonicTime) {
-        self.phase = LinkPhase::Announced {
-            not_before: now.after(RETRY_AFTER),
-        };
+        if self.phase == LinkPhase::Withdrawing {
+            self.phase = LinkPhase::Announced {
+                not_before: now.after(RETRY_AFTER),
+            };
+        }
     }
 
     /// A whole round of probes came back: `good` when every service answered every probe.
     pub fn probed(&mut self, now: MonotonicTime, good: bool) {
-        if let LinkPhase::Withdrawn { healthy_since, .. } = &mut self.phase {
-            *healthy_since = good.then(|| healthy_since.unwrap_or(now));
+        if let LinkPhase::Withdrawn(waiting) = &mut self.phase {
+            waiting.asked = false;
+            waiting.healthy_since = good.then(|| waiting.healthy_since.unwrap_or(now));
         }
     }
 
@@ -130,27 +139,30 @@ impl LinkPolicy {
 
     /// What is to be done; an answer other than `Nothing` is taken as done.
     pub fn tick(&mut self, now: MonotonicTime) -> Wish {
-        let LinkPhase::Withdrawn {
-            hold,
-            healthy_since,
-            next_probe,
-        } = &mut self.phase
-        else {
+        let LinkPhase::Withdrawn(waiting) = &mut self.phase else {
             return Wish::Nothing;
         };
-        if healthy_since.is_some_and(|since| now.since(since) >= *hold) {
-            self.phase = LinkPhase::Announcing { hold: *hold };
-            Wish::Announce
-        } else if now >= *next_probe {
-            let (least, most) = RETURN_PROBE_INTERVAL;
-            *next_probe = now.after((*hold / 10).clamp(least, most));
-            Wish::Probe
-        } else {
-            Wish::Nothing
+        if now < waiting.next_probe {
+            return Wish::Nothing;
         }
+        if waiting.asked {
+            // The last round never came back whole: that is no health.
+            waiting.healthy_since = None;
+        }
+        if waiting
+            .healthy_since
+            .is_some_and(|since| now.since(since) >= waiting.hold)
+        {
+            self.phase = LinkPhase::Announcing { hold: waiting.hold };
+            return Wish::Announce;
+        }
+        let (least, most) = RETURN_PROBE_INTERVAL;
+        waiting.next_probe = now.after((waiting.hold / 10).clamp(least, most));
+        waiting.asked = true;
+        Wish::Probe
     }
 
-    /// The kernel acknowledged that the link is up.
+    /// The link is up.
     pub fn announced_again(&mut self) {
         self.phase = LinkPhase::Announced {
             not_before: MonotonicTime(0),
@@ -164,12 +176,20 @@ impl LinkPolicy {
         }
     }
 
+    /// The daemon did not run for a while: nobody knows whether the services answered.
+    pub fn forgive(&mut self) {
+        if let LinkPhase::Withdrawn(waiting) = &mut self.phase {
+            waiting.healthy_since = None;
+        }
+    }
+
     fn wait(&mut self, hold: Duration, now: MonotonicTime) {
-        self.phase = LinkPhase::Withdrawn {
+        self.phase = LinkPhase::Withdrawn(Waiting {
             hold,
             healthy_since: None,
             next_probe: now,
-        };
+            asked: false,
+        });
     }
 }
 
@@ -192,46 +212,61 @@ mod tests {
         policy
     }
 
+    /// Asks every second; `round` gives what came back. The second of the announcement.
+    fn announced(policy: &mut LinkPolicy, until: u64, round: impl Fn(u64) -> Option<bool>) -> Option<u64> {
+        (1..until).find(|&second| match policy.tick(at(second)) {
+            Wish::Announce => true,
+            Wish::Probe => {
+                if let Some(good) = round(second) {
+                    policy.probed(at(second), good);
+                }
+                false
+            }
+            Wish::Nothing => false,
+        })
+    }
+
     #[test]
     fn it_comes_back_when_every_round_was_good_for_the_hold_down() {
         let mut policy = withdrawn();
-        assert_eq!(policy.tick(at(1)), Wish::Probe);
-        assert_eq!(policy.tick(at(1)), Wish::Nothing);
-        policy.probed(at(2), true);
-        policy.probed(at(11), true);
-        assert_ne!(policy.tick(at(11)), Wish::Announce);
-        assert_eq!(policy.tick(at(12)), Wish::Announce);
-        assert_eq!(policy.tick(at(13)), Wish::Nothing, "once is enough");
+        assert_eq!(announced(&mut policy, 100, |second| Some(second >= 5)), Some(15));
+        assert_eq!(policy.tick(at(16)), Wish::Nothing, "once is enough");
         policy.announced_again();
-        assert!(policy.may_withdraw(at(13)));
+        assert!(policy.may_withdraw(at(16)));
     }
 
     #[test]
-    fn one_bad_round_starts_the_hold_down_anew() {
-        let mut policy = withdrawn();
-        policy.probed(at(2), true);
-        policy.probed(at(11), false);
-        policy.probed(at(12), true);
-        assert_ne!(policy.tick(at(21)), Wish::Announce);
-        assert_eq!(policy.tick(at(22)), Wish::Announce);
+    fn one_bad_or_missing_round_starts_the_hold_down_anew() {
+        assert_eq!(announced(&mut withdrawn(), 100, |second| Some(second != 8)), Some(19));
+        assert_eq!(
+            announced(&mut withdrawn(), 100, |second| (second != 8).then_some(true)),
+            Some(19)
+        );
     }
 
     #[test]
-    fn without_a_good_round_it_stays_down() {
+    fn without_good_rounds_it_stays_down() {
+        assert_eq!(announced(&mut withdrawn(), 100_000, |_| Some(false)), None);
+        assert_eq!(
+            announced(&mut withdrawn(), 100_000, |second| (second == 1).then_some(true)),
+            None
+        );
+    }
+
+    #[test]
+    fn a_pause_of_the_daemon_is_no_health() {
         let mut policy = withdrawn();
-        for seconds in 1..100_000 {
-            assert_ne!(policy.tick(at(seconds)), Wish::Announce);
-        }
+        assert_eq!(policy.tick(at(1)), Wish::Probe);
+        policy.probed(at(1), true);
+        policy.forgive();
+        assert_eq!(policy.tick(at(1000)), Wish::Probe);
     }
 
     #[test]
     fn what_somebody_else_put_down_is_never_raised() {
         let mut policy = LinkPolicy::held_by_operator(HoldDown::new(HOLD, at(0)));
-        for seconds in 0..100 {
-            policy.probed(at(seconds), true);
-            assert_eq!(policy.tick(at(seconds)), Wish::Nothing);
-            assert!(!policy.may_withdraw(at(seconds)));
-        }
+        assert_eq!(announced(&mut policy, 100, |_| Some(true)), None);
+        assert!(!policy.may_withdraw(at(100)));
     }
 
     #[test]
@@ -243,10 +278,12 @@ mod tests {
         assert!(policy.may_withdraw(at(6)));
 
         let mut policy = withdrawn();
-        policy.probed(at(2), true);
-        assert_eq!(policy.tick(at(12)), Wish::Announce);
-        policy.announcement_failed(at(12));
-        policy.probed(at(13), true);
-        assert_eq!(policy.tick(at(23)), Wish::Announce);
+        assert_eq!(announced(&mut policy, 100, |_| Some(true)), Some(11));
+        policy.announcement_failed(at(11));
+        assert_eq!(policy.tick(at(11)), Wish::Probe);
+        policy.probed(at(11), true);
+        assert_ne!(policy.tick(at(20)), Wish::Announce);
+        policy.probed(at(20), true);
+        assert_eq!(policy.tick(at(21)), Wish::Announce);
     }
 }

@@ -3,6 +3,7 @@
 //! [`Suspicion`] follows one service from the first doubt to a verdict; [`LinkPolicy`] follows one link from the
 //! withdrawal to the next announcement.
 
+mod bucket;
 mod hold_down;
 mod link;
 mod suspicion;
@@ -84,16 +85,22 @@ pub struct Burst {
 }
 
 impl Burst {
-    /// Nothing came back of a whole burst. A probe that could not be sent says nothing about the service.
+    /// All of its probes could be sent. One that could not says nothing about the service.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.sent >= PROBES_IN_BURST
+    }
+
+    /// Nothing came back of a whole burst.
     #[must_use]
     pub fn is_failed(&self) -> bool {
-        self.sent >= PROBES_IN_BURST && self.answered == 0
+        self.is_whole() && self.answered == 0
     }
 
     /// A whole burst came back.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.sent >= PROBES_IN_BURST && self.answered >= self.sent
+        self.is_whole() && self.answered >= self.sent
     }
 }
 
@@ -106,9 +113,6 @@ pub enum Guard {
 }
 
 impl Guard {
-    /// All guards.
-    pub const ALL: [Self; 1] = [Self::Observing];
-
     /// Its name, as in events and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -1,61 +1,28 @@
-//! One burst: its sockets, its probes, its deadline.
+//! One burst: its sockets, its probes, its deadline, and what came of it.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::time::TimeSpec;
-
 use super::query::{Query, random_id};
-use super::{BurstRequest, BurstResult, ProbeError};
+use super::{BurstRequest, BurstResult};
 use crate::clock::MonotonicTime;
 
 /// An answer to a probe is some 100 bytes; of a longer one the header and the question are all that is looked at.
 const RECEIVE_BUFFER_BYTES: usize = 512;
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(1);
+/// How long a burst is kept for late answers after it was judged. Who answers later than this doesn't serve.
+const KEPT: Duration = Duration::from_secs(1);
 
-/// Sends a burst and waits for its end, on the calling thread.
-pub fn burst(request: BurstRequest) -> Result<BurstResult, ProbeError> {
-    let mut query = Query::new()?;
-    let mut burst = Burst::start(request, &mut query);
-    loop {
-        if let Some(result) = burst.result(MonotonicTime::now()) {
-            return Ok(result);
-        }
-        let mut descriptors: Vec<_> = burst.waiting().map(readable).collect();
-        wait(&mut descriptors, Some(burst.deadline()));
-        burst.receive(&query);
-    }
-}
-
-/// Waits until a descriptor has something or `deadline` has come (`None`: for ever).
-pub(super) fn wait(descriptors: &mut [PollFd<'_>], deadline: Option<MonotonicTime>) {
-    let left = deadline.map(|deadline| TimeSpec::from(deadline.since(MonotonicTime::now())));
-    match ppoll(descriptors, left, None) {
-        // The caller looks, and waits again.
-        Ok(_) | Err(Errno::EINTR) => {}
-        // For want of memory, say. A real-time thread must not spin on that.
-        Err(_) => std::thread::sleep(PAUSE_AFTER_FAILURE),
-    }
-}
-
-pub(super) fn readable(descriptor: BorrowedFd<'_>) -> PollFd<'_> {
-    PollFd::new(descriptor, PollFlags::POLLIN)
-}
-
-/// A burst under way.
+/// A burst under way, or one that was judged and may be answered late.
 pub(super) struct Burst {
     request: BurstRequest,
-    /// Those that may still be answered; dropping one closes its socket.
-    waiting: Vec<Probe>,
-    sent: u8,
-    answered: u8,
-    refused: u8,
-    slowest_round_trip: Option<Duration>,
-    started_at: MonotonicTime,
+    /// By number. Those that may still be answered; dropping one closes its socket.
+    waiting: Vec<Option<Probe>>,
+    /// Counts so far.
+    result: BurstResult,
+    deadline: MonotonicTime,
+    judged: bool,
 }
 
 struct Probe {
@@ -73,6 +40,19 @@ enum Said {
     Lost,
 }
 
+/// What is to be done with a burst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Wait on.
+    Wait,
+    /// Report this, and keep the burst: it may be answered late.
+    ReportAndKeep(BurstResult),
+    /// Report this; the burst is over.
+    ReportAndEnd(BurstResult),
+    /// The burst is over.
+    End,
+}
+
 impl Burst {
     /// Sends the probes.
     pub(super) fn start(request: BurstRequest, query: &mut Query) -> Self {
@@ -80,74 +60,106 @@ impl Burst {
         let mut burst = Self {
             request,
             waiting: Vec::with_capacity(request.count.into()),
-            sent: 0,
-            answered: 0,
-            refused: 0,
-            slowest_round_trip: None,
-            started_at,
+            result: BurstResult {
+                request,
+                sent: 0,
+                answered: 0,
+                refused: 0,
+                slowest_round_trip: None,
+                started_at,
+                finished_at: started_at,
+                late: false,
+            },
+            deadline: started_at,
+            judged: false,
         };
         for _ in 0..request.count {
             match Probe::send(&request, query) {
                 Ok(probe) => {
-                    burst.sent += 1;
-                    burst.waiting.push(probe);
+                    burst.result.sent += 1;
+                    burst.waiting.push(Some(probe));
                 }
                 // Over loopback the refusal of this very datagram can come back before `send` returns.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    burst.sent += 1;
-                    burst.refused += 1;
+                    burst.result.sent += 1;
+                    burst.result.refused += 1;
                 }
                 Err(error) => tracing::debug!(address = %request.service_address, %error, "a probe was not sent"),
             }
         }
+        // From here and not from the start, so that the last probe has as long as the first.
+        burst.deadline = MonotonicTime::now().after(request.window);
         burst
     }
 
-    /// The sockets to poll.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.waiting.iter().map(|probe| probe.socket.as_fd())
+    pub(super) fn request(&self) -> &BurstRequest {
+        &self.request
     }
 
-    /// When to stop waiting.
+    /// Whether its result was reported, so that only a late answer is waited for.
+    pub(super) fn is_judged(&self) -> bool {
+        self.judged
+    }
+
+    /// When [`Self::judge`] has something to say even if nothing arrives.
     pub(super) fn deadline(&self) -> MonotonicTime {
-        self.started_at.after(self.request.window)
+        self.deadline
     }
 
-    /// Reads what has arrived.
-    pub(super) fn receive(&mut self, query: &Query) {
-        let Self {
-            waiting,
-            sent,
-            answered,
-            refused,
-            slowest_round_trip,
-            ..
-        } = self;
-        waiting.retain(|probe| {
-            match probe.listen(query) {
-                Said::Nothing => return true,
-                Said::Answer => {
-                    *answered += 1;
-                    *slowest_round_trip = (*slowest_round_trip).max(Some(MonotonicTime::now().since(probe.sent_at)));
-                }
-                Said::Refused => *refused += 1,
-                Said::Lost => *sent -= 1,
+    /// The sockets to watch, each with its probe's number.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
+        let numbered = self.waiting.iter().enumerate();
+        numbered.filter_map(|(number, probe)| Some((number, probe.as_ref()?.socket.as_fd())))
+    }
+
+    /// Reads what has arrived for a probe; whether its socket is closed now.
+    pub(super) fn receive(&mut self, number: usize, query: &Query) -> bool {
+        let Some(slot) = self.waiting.get_mut(number) else {
+            return false;
+        };
+        let Some(probe) = slot else { return false };
+        match probe.listen(query) {
+            Said::Nothing => return false,
+            Said::Answer => {
+                self.result.answered += 1;
+                let round_trip = MonotonicTime::now().since(probe.sent_at);
+                self.result.slowest_round_trip = self.result.slowest_round_trip.max(Some(round_trip));
+                self.result.late = self.judged;
             }
-            false
-        });
+            Said::Refused => self.result.refused += 1,
+            Said::Lost => self.result.sent -= 1,
+        }
+        *slot = None;
+        true
     }
 
-    /// The result, when the burst is over at `now`.
-    pub(super) fn result(&self, now: MonotonicTime) -> Option<BurstResult> {
-        (self.waiting.is_empty() || now >= self.deadline()).then_some(BurstResult {
-            request: self.request,
-            sent: self.sent,
-            answered: self.answered,
-            refused: self.refused,
-            slowest_round_trip: self.slowest_round_trip,
-            started_at: self.started_at,
+    /// Takes a probe as not sent: it is no evidence about the server.
+    pub(super) fn lose(&mut self, number: usize) {
+        if self.waiting.get_mut(number).and_then(Option::take).is_some() {
+            self.result.sent -= 1;
+        }
+    }
+
+    /// What is to be done at `now`. What had arrived by then must have been read: otherwise a prober that lost its
+    /// processor for longer than the window would take its own absence for the server's.
+    pub(super) fn judge(&mut self, now: MonotonicTime) -> Verdict {
+        let all_told = self.waiting.iter().all(Option::is_none);
+        let over = all_told || now >= self.deadline;
+        let result = BurstResult {
             finished_at: now,
-        })
+            ..self.result
+        };
+        match (self.judged, over) {
+            (true, _) if result.late => Verdict::ReportAndEnd(result),
+            (true, true) => Verdict::End,
+            (_, false) => Verdict::Wait,
+            (false, true) if all_told => Verdict::ReportAndEnd(result),
+            (false, true) => {
+                self.judged = true;
+                self.deadline = now.after(KEPT);
+                Verdict::ReportAndKeep(result)
+            }
+        }
     }
 }
 
@@ -194,127 +206,4 @@ impl Probe {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-
-    use super::*;
-    use crate::net::testing::in_namespace;
-    use crate::probe::testing::{Responder, answer};
-    use crate::route::{LinkSwitch, ipv6};
-
-    const LONG: Duration = Duration::from_secs(10);
-    const SHORT: Duration = Duration::from_millis(20);
-
-    fn request(service_address: SocketAddr, window: Duration) -> BurstRequest {
-        BurstRequest {
-            id: 7,
-            service_address,
-            count: 16,
-            window,
-        }
-    }
-
-    fn counts(result: &BurstResult) -> [u8; 4] {
-        [result.sent, result.answered, result.refused, result.unanswered()]
-    }
-
-    #[test]
-    fn a_server_that_lives_answers_every_probe_and_the_burst_ends_early() {
-        for address in ["127.0.0.1:0", "[::1]:0"] {
-            let server = Responder::start(address, |query| vec![answer(query)]);
-            let result = burst(request(server.address(), LONG)).unwrap();
-            assert_eq!(counts(&result), [16, 16, 0, 0]);
-            assert!(result.finished_at < result.started_at.after(LONG));
-            assert!(result.slowest_round_trip.is_some());
-            // Each from a port of its own.
-            let mut ports = server.ports();
-            ports.sort_unstable();
-            ports.dedup();
-            assert_eq!(ports.len(), 16);
-        }
-    }
-
-    #[test]
-    fn nobody_there_is_refused_and_the_burst_ends_early() {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = socket.local_addr().unwrap();
-        drop(socket);
-        let result = burst(request(address, LONG)).unwrap();
-        assert_eq!(counts(&result), [16, 0, 16, 0]);
-        assert!(result.finished_at < result.started_at.after(LONG));
-        assert_eq!(result.slowest_round_trip, None);
-    }
-
-    #[test]
-    fn a_server_that_hangs_answers_nothing_until_the_window_has_passed() {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let result = burst(request(socket.local_addr().unwrap(), SHORT)).unwrap();
-        assert_eq!(counts(&result), [16, 0, 0, 16]);
-        assert!(result.finished_at >= result.started_at.after(SHORT));
-    }
-
-    #[test]
-    fn hostile_answers_do_not_count_and_do_not_hide_a_true_one() {
-        let hostile = |query: &[u8]| {
-            let mut wrong_id = answer(query);
-            wrong_id[0] ^= 1;
-            let mut wrong_name = answer(query);
-            wrong_name[14] = b'x';
-            vec![
-                wrong_id,
-                wrong_name,
-                query.to_vec(),
-                b"garbage".to_vec(),
-                Vec::new(),
-                vec![0xff; 4000],
-            ]
-        };
-        let server = Responder::start("127.0.0.1:0", hostile);
-        assert_eq!(
-            counts(&burst(request(server.address(), SHORT)).unwrap()),
-            [16, 0, 0, 16]
-        );
-        let server = Responder::start("127.0.0.1:0", move |query| {
-            let mut replies = hostile(query);
-            replies.extend((0..20).map(|_| b"flood".to_vec()));
-            replies.push(answer(query));
-            replies
-        });
-        assert_eq!(counts(&burst(request(server.address(), LONG)).unwrap()), [16, 16, 0, 0]);
-    }
-
-    #[test]
-    fn what_cannot_be_sent_is_not_counted_as_sent() {
-        in_namespace(|_| {
-            // No route in a new namespace.
-            let result = burst(request("192.0.2.53:53".parse().unwrap(), LONG)).unwrap();
-            assert_eq!(counts(&result), [0, 0, 0, 0]);
-            assert!(result.finished_at < result.started_at.after(LONG));
-        });
-    }
-
-    #[test]
-    fn a_withdrawn_address_can_be_probed() {
-        in_namespace(|namespace| {
-            let link = namespace.service_link("anycast0");
-            namespace.add_address(&link, "192.0.2.53/32");
-            namespace.add_address(&link, "2001:db8::53/128");
-            ipv6::prepare(namespace.netlink(), &link).unwrap();
-            let mut switch = LinkSwitch::open(&link).unwrap();
-            switch.withdraw().unwrap();
-            for address in ["192.0.2.53:53", "[2001:db8::53]:53"] {
-                let server = Responder::start(address, |query| vec![answer(query)]);
-                assert_eq!(
-                    counts(&burst(request(server.address(), LONG)).unwrap()),
-                    [16, 16, 0, 0],
-                    "{address}"
-                );
-                drop(server);
-                assert_eq!(
-                    counts(&burst(request(address.parse().unwrap(), LONG)).unwrap()),
-                    [16, 0, 16, 0]
-                );
-            }
-        });
-    }
-}
+mod tests;

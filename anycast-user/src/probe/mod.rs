@@ -9,16 +9,17 @@
 //! server that reads and answers. A server's response-rate limiting must exempt the loopback addresses.
 
 mod burst;
+mod open_files;
 mod prober;
 mod query;
 #[cfg(test)]
 pub(crate) mod testing;
+mod worker;
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use burst::burst;
 pub use prober::{Prober, RequestError};
 
 use crate::clock::MonotonicTime;
@@ -43,11 +44,13 @@ pub struct BurstRequest {
     pub service_address: SocketAddr,
     /// How many probes, 16 as a rule.
     pub count: u8,
-    /// How long to wait for answers, from the start of the burst.
+    /// How long to wait for answers, from sending the last probe. An answer that is there to be read when the window
+    /// has passed counts, however late the prober comes to read it.
     pub window: Duration,
 }
 
-/// What came of a burst.
+/// What came of a burst. A burst has one result; and one more, which is [late](Self::late), when it was judged with
+/// probes unanswered and one of them is answered after all, within a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BurstResult {
     /// What was asked for.
@@ -65,6 +68,9 @@ pub struct BurstResult {
     pub started_at: MonotonicTime,
     /// When the last probe was answered or refused, or the window had passed.
     pub finished_at: MonotonicTime,
+    /// Whether this is the second result of a burst, made by an answer that came after the first: the server is slow,
+    /// not dead. The counts are of all that came, in time or not: `answered` is at least 1.
+    pub late: bool,
 }
 
 impl BurstResult {

@@ -1,15 +1,14 @@
 //! The thread that sends bursts for others, several at a time.
 
-use std::io::{self, Read as _, Write as _};
-use std::os::fd::AsFd as _;
+use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-use super::burst::{Burst, readable, wait};
+use super::open_files::sockets_allowed;
 use super::query::Query;
+use super::worker::{KEPT_PER_ADDRESS, Worker};
 use super::{BurstRequest, BurstResult, ProbeError};
-use crate::clock::MonotonicTime;
 use crate::route::{Scheduling, request_realtime};
 
 /// Below the actuator and the sampler: what they do is shorter and more urgent.
@@ -40,29 +39,26 @@ pub enum RequestError {
 }
 
 impl Prober {
-    /// Starts the thread, in the network namespace of the calling one. At most `capacity` requests and as many results
-    /// can be waiting: one for each service address will do.
+    /// Starts the thread, in the network namespace of the calling one. At most `capacity` requests can be waiting: one
+    /// for each service address will do.
+    ///
+    /// Raises the process's limit on open files as far as it may: a probe under way is a socket.
     pub fn start(capacity: usize) -> Result<Self, ProbeError> {
         let capacity = capacity.max(1);
         let query = Query::new()?;
         let (requests, orders) = sync_channel(capacity);
-        let (reports, results) = sync_channel(capacity);
+        let (reports, results) = sync_channel(capacity * (1 + KEPT_PER_ADDRESS));
         let (bell, doorway) = UnixStream::pair().map_err(ProbeError::Start)?;
         for end in [&bell, &doorway] {
             end.set_nonblocking(true).map_err(ProbeError::Start)?;
         }
+        let worker = Worker::new(orders, reports, doorway, query, sockets_allowed())
+            .map_err(|error| ProbeError::Start(error.into()))?;
         let (ready, started) = sync_channel(1);
         let run = move || {
             // The receiver waits for this one message; it can't be gone.
             let _ = ready.send(request_realtime(PRIORITY));
-            Worker {
-                orders,
-                reports,
-                doorway,
-                query,
-                bursts: Vec::with_capacity(capacity),
-            }
-            .run();
+            worker.run();
         };
         let thread = Builder::new()
             .name("prober".to_owned())
@@ -80,7 +76,8 @@ impl Prober {
         })
     }
 
-    /// Asks for a burst, which starts at once, beside those under way. Neither blocks nor allocates: one system call.
+    /// Asks for a burst, which starts at once, beside those under way; when the host has too few sockets for it, as soon
+    /// as it has. Neither blocks nor allocates: one system call.
     pub fn try_request(&self, request: BurstRequest) -> Result<(), RequestError> {
         self.requests.try_send(request).map_err(|error| match error {
             TrySendError::Full(_) => RequestError::Busy,
@@ -100,60 +97,6 @@ impl Prober {
         drop(bell);
         // It has no way to panic, and nobody to tell.
         let _ = thread.join();
-    }
-}
-
-struct Worker {
-    orders: Receiver<BurstRequest>,
-    reports: SyncSender<BurstResult>,
-    doorway: UnixStream,
-    query: Query,
-    bursts: Vec<Burst>,
-}
-
-impl Worker {
-    fn run(mut self) {
-        while self.take_orders() {
-            let now = MonotonicTime::now();
-            self.bursts.retain(|burst| match burst.result(now) {
-                Some(result) => {
-                    report(&self.reports, result);
-                    false
-                }
-                None => true,
-            });
-            let deadline = self.bursts.iter().map(Burst::deadline).min();
-            let sockets = self.bursts.iter().flat_map(Burst::waiting);
-            let mut descriptors: Vec<_> = std::iter::once(self.doorway.as_fd())
-                .chain(sockets)
-                .map(readable)
-                .collect();
-            wait(&mut descriptors, deadline);
-            for burst in &mut self.bursts {
-                burst.receive(&self.query);
-            }
-        }
-    }
-
-    /// Starts what was asked for; false when nobody can ask any more.
-    fn take_orders(&mut self) -> bool {
-        // Silence the bell first: a ring after this is for a request that may not be seen below.
-        let mut rings = [0; 64];
-        while matches!((&self.doorway).read(&mut rings), Ok(1..)) {}
-        loop {
-            match self.orders.try_recv() {
-                Ok(request) => self.bursts.push(Burst::start(request, &mut self.query)),
-                Err(TryRecvError::Empty) => return true,
-                Err(TryRecvError::Disconnected) => return false,
-            }
-        }
-    }
-}
-
-fn report(reports: &SyncSender<BurstResult>, result: BurstResult) {
-    // Waiting for a reader here would make the bursts under way late.
-    if let Err(error) = reports.try_send(result) {
-        tracing::error!(%error, "the result of a probe burst was lost");
     }
 }
 

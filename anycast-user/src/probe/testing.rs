@@ -7,11 +7,22 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::{BurstRequest, BurstResult, Prober};
+
 /// A true answer to a query.
 pub(crate) fn answer(query: &[u8]) -> Vec<u8> {
     let mut answer = query.to_vec();
     answer[2] |= 0x80;
     answer
+}
+
+/// Sends a burst and waits for its first result.
+pub(crate) fn burst(request: BurstRequest) -> BurstResult {
+    let prober = Prober::start(1).unwrap();
+    prober.try_request(request).unwrap();
+    let result = prober.results.recv().unwrap();
+    prober.stop();
+    result
 }
 
 /// Sends what a function makes of each query. Ends when dropped.

@@ -1,7 +1,8 @@
 //! The thread that takes links down and up, so that nobody else waits for the kernel's RTNL lock.
 
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Weak};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -17,16 +18,16 @@ const BACK_OFF: [Duration; 4] = [
     Duration::from_millis(50),
     Duration::from_millis(250),
 ];
-/// Commands and outcomes that may be waiting, for each link: a command and the one that takes its place, twice over.
-const QUEUE_PER_LINK: usize = 4;
 
 /// What to do with a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Take it down.
     Withdraw,
-    /// Bring it up.
+    /// Bring it up, unless somebody else took it over.
     Announce,
+    /// Take the mark off and leave the link as it is: somebody else raised it.
+    Unmark,
 }
 
 /// An order to the actuator.
@@ -53,17 +54,34 @@ pub struct Outcome {
     pub result: Result<Done, RouteError>,
 }
 
-/// The running actuator. Dropping `commands` (or all of it) ends its thread, which never touches a link on its way.
+/// The running actuator. Dropping `commands` (or all of it) ends its thread: an attempt that has begun is finished,
+/// orders that wait for their first or next attempt are dropped.
 #[derive(Debug)]
 pub struct Actuator {
-    /// Where orders go; `try_send` neither blocks nor allocates.
-    pub commands: SyncSender<Command>,
-    /// Where outcomes come from. Read it at every tick: what doesn't fit is lost, with an error in the log.
+    /// Where orders go.
+    pub commands: Commands,
+    /// Where outcomes come from. Read it at every tick: there is room for one a link, and what doesn't fit is lost, with
+    /// an error in the log.
     pub outcomes: Receiver<Outcome>,
     /// Whether the thread got real-time scheduling.
     pub scheduling: Scheduling,
     /// The thread, to join after `commands` was dropped.
     pub thread: JoinHandle<()>,
+}
+
+/// Where orders to the actuator go: one for a link at a time, the next after the [`Outcome`] of the last.
+#[derive(Debug)]
+pub struct Commands {
+    // Dropped before the sender: the thread that finds an order in the queue knows whether anybody still wants it.
+    _wanted: Arc<()>,
+    sender: SyncSender<Command>,
+}
+
+impl Commands {
+    /// Gives an order. Neither blocks nor allocates.
+    pub fn try_send(&self, command: Command) -> Result<(), TrySendError<Command>> {
+        self.sender.try_send(command)
+    }
 }
 
 /// What the actuator needs of a [`LinkSwitch`].
@@ -76,6 +94,7 @@ impl Switch for LinkSwitch {
         match action {
             Action::Withdraw => self.withdraw(),
             Action::Announce => self.announce(),
+            Action::Unmark => self.unmark(),
         }
     }
 }
@@ -88,8 +107,10 @@ impl Actuator {
 }
 
 fn start<S: Switch + 'static>(switches: Vec<S>) -> Result<Actuator, RouteError> {
-    let capacity = switches.len().max(1) * QUEUE_PER_LINK;
-    let (commands, orders) = sync_channel(capacity);
+    let capacity = switches.len().max(1);
+    let (sender, orders) = sync_channel(capacity);
+    let wanted = Arc::new(());
+    let still_wanted = Arc::downgrade(&wanted);
     let (reports, outcomes) = sync_channel(capacity);
     let (ready, started) = sync_channel(1);
     let run = move || {
@@ -99,7 +120,12 @@ fn start<S: Switch + 'static>(switches: Vec<S>) -> Result<Actuator, RouteError> 
             .into_iter()
             .map(|switch| Entry { switch, retry: None })
             .collect();
-        Worker { links, reports }.run(&orders);
+        Worker {
+            links,
+            still_wanted,
+            reports,
+        }
+        .run(&orders);
     };
     let thread = Builder::new()
         .name("actuator".to_owned())
@@ -109,7 +135,10 @@ fn start<S: Switch + 'static>(switches: Vec<S>) -> Result<Actuator, RouteError> 
         .recv()
         .map_err(|error| RouteError::Thread(io::Error::other(error)))?;
     Ok(Actuator {
-        commands,
+        commands: Commands {
+            _wanted: wanted,
+            sender,
+        },
         outcomes,
         scheduling,
         thread,
@@ -118,6 +147,7 @@ fn start<S: Switch + 'static>(switches: Vec<S>) -> Result<Actuator, RouteError> 
 
 struct Worker<S> {
     links: Vec<Entry<S>>,
+    still_wanted: Weak<()>,
     reports: SyncSender<Outcome>,
 }
 
@@ -148,6 +178,9 @@ impl<S: Switch> Worker<S> {
                 None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(due) => orders.recv_timeout(due.since(MonotonicTime::now())),
             };
+            if self.still_wanted.strong_count() == 0 {
+                return;
+            }
             match order {
                 Ok(command) => self.obey(command),
                 Err(RecvTimeoutError::Timeout) => self.retry(),
@@ -171,7 +204,6 @@ impl<S: Switch> Worker<S> {
             );
             return;
         };
-        let older = entry.retry.take();
         entry.attempt(
             &self.reports,
             Attempt {
@@ -181,10 +213,6 @@ impl<S: Switch> Worker<S> {
                 due: received_at,
             },
         );
-        // Only now: the new command doesn't wait for the report on the old one.
-        if let Some(older) = older {
-            older.end(&self.reports, Err(RouteError::Superseded));
-        }
     }
 
     fn retry(&mut self) {
@@ -241,141 +269,4 @@ fn report(reports: &SyncSender<Outcome>, outcome: Outcome) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use super::*;
-    use crate::net::testing::in_namespace;
-
-    type Log = Arc<Mutex<Vec<Action>>>;
-
-    /// Fails as often as told, then works.
-    struct Flaky {
-        failures: u32,
-        transient: bool,
-        log: Log,
-    }
-
-    impl Switch for Flaky {
-        fn act(&mut self, action: Action) -> Result<Done, RouteError> {
-            self.log.lock().unwrap().push(action);
-            let now = MonotonicTime::now();
-            if self.failures == 0 {
-                return Ok(Done {
-                    sent_at: now,
-                    acknowledged_at: now,
-                    read_back_up: action == Action::Announce,
-                });
-            }
-            self.failures -= 1;
-            let error = RouteError::ReadBack {
-                link: "anycast0".to_owned(),
-                up: true,
-            };
-            Err(if self.transient {
-                error
-            } else {
-                RouteError::AddressesNotKept
-            })
-        }
-    }
-
-    fn flaky(failures: u32, transient: bool) -> (Flaky, Log) {
-        let log = Log::default();
-        (
-            Flaky {
-                failures,
-                transient,
-                log: log.clone(),
-            },
-            log,
-        )
-    }
-
-    fn command(link: usize, action: Action) -> Command {
-        Command {
-            link,
-            action,
-            decided_at: MonotonicTime::now(),
-        }
-    }
-
-    #[test]
-    fn a_failure_is_retried_and_after_five_attempts_reported() {
-        for (failures, attempts, works) in [(0, 1, true), (4, 5, true), (5, 5, false)] {
-            let (switch, log) = flaky(failures, true);
-            let actuator = start(vec![switch]).unwrap();
-            actuator.commands.try_send(command(0, Action::Withdraw)).unwrap();
-            let outcome = actuator.outcomes.recv().unwrap();
-            assert_eq!((outcome.attempts, outcome.result.is_ok()), (attempts, works));
-            assert_eq!(log.lock().unwrap().len() as u32, attempts);
-        }
-    }
-
-    #[test]
-    fn what_cannot_get_better_is_reported_at_once() {
-        let (switch, _) = flaky(1, false);
-        let actuator = start(vec![switch]).unwrap();
-        actuator.commands.try_send(command(0, Action::Withdraw)).unwrap();
-        assert_eq!(actuator.outcomes.recv().unwrap().attempts, 1);
-        actuator.commands.try_send(command(7, Action::Withdraw)).unwrap();
-        assert!(matches!(
-            actuator.outcomes.recv().unwrap().result,
-            Err(RouteError::NoSuchSwitch(7))
-        ));
-    }
-
-    #[test]
-    fn a_failing_link_does_not_hold_up_another_and_a_newer_command_wins() {
-        let (failing, log) = flaky(u32::MAX, true);
-        let (working, _) = flaky(0, true);
-        let actuator = start(vec![failing, working]).unwrap();
-        actuator.commands.try_send(command(0, Action::Withdraw)).unwrap();
-        actuator.commands.try_send(command(1, Action::Withdraw)).unwrap();
-        actuator.commands.try_send(command(0, Action::Announce)).unwrap();
-        let outcomes: Vec<Outcome> = actuator.outcomes.iter().take(3).collect();
-        let [other, old, new] = &outcomes[..] else { panic!() };
-        assert!(other.command.link == 1 && other.result.is_ok());
-        assert!(matches!(old.result, Err(RouteError::Superseded)));
-        assert_eq!(old.command.action, Action::Withdraw);
-        assert!(new.command.action == Action::Announce && new.attempts == 5);
-        let tail = log.lock().unwrap().iter().rev().take(5).copied().collect::<Vec<_>>();
-        assert_eq!(tail, [Action::Announce; 5]);
-    }
-
-    #[test]
-    fn it_ends_with_its_commands_and_leaves_the_link_as_it_is() {
-        let (switch, log) = flaky(u32::MAX, true);
-        let Actuator {
-            commands,
-            outcomes,
-            thread,
-            ..
-        } = start(vec![switch]).unwrap();
-        drop(commands);
-        thread.join().unwrap();
-        assert!(outcomes.recv().is_err());
-        assert_eq!(*log.lock().unwrap(), []);
-    }
-
-    #[test]
-    fn a_link_goes_down_and_up_on_command() {
-        in_namespace(|namespace| {
-            let link = namespace.service_link("anycast0");
-            let actuator = Actuator::start(vec![LinkSwitch::open(&link).unwrap()]).unwrap();
-            for (action, up) in [(Action::Withdraw, false), (Action::Announce, true)] {
-                let sent = command(0, action);
-                actuator.commands.try_send(sent).unwrap();
-                let outcome = actuator.outcomes.recv().unwrap();
-                let done = outcome.result.unwrap();
-                assert_eq!((outcome.command, outcome.attempts, done.read_back_up), (sent, 1, up));
-                let times = [sent.decided_at, outcome.received_at, done.sent_at, done.acknowledged_at];
-                assert!(times.is_sorted(), "{times:?}");
-                assert_eq!(namespace.netlink().link("anycast0").unwrap().up, up);
-            }
-            drop(actuator.commands);
-            actuator.thread.join().unwrap();
-            assert!(namespace.netlink().link("anycast0").unwrap().up);
-        });
-    }
-}
+mod tests;

@@ -29,14 +29,10 @@ pub fn ownership(link: &Link) -> Ownership {
     }
 }
 
-/// Whether `link` carries the mark although it is up: somebody else raised it. Announcing it removes the mark, and
-/// that should be done: an operator who takes the link down later would find it raised.
+/// Whether `link` carries the mark. On a link that is up it is stale: somebody else raised it. It should be taken off,
+/// or an operator who takes the link down later would find it raised.
 #[must_use]
-pub fn has_stale_mark(link: &Link) -> bool {
-    link.up && is_marked(link)
-}
-
-fn is_marked(link: &Link) -> bool {
+pub fn is_marked(link: &Link) -> bool {
     link.alias.as_deref().is_some_and(|alias| split(alias).is_some())
 }
 
@@ -94,7 +90,7 @@ mod tests {
         for alias in &marked {
             assert_eq!(ownership(&with(false, Some(alias))), Ownership::Ours, "{alias}");
             assert_eq!(ownership(&with(true, Some(alias))), Ownership::NotOurs);
-            assert!(has_stale_mark(&with(true, Some(alias))));
+            assert!(is_marked(&with(true, Some(alias))));
         }
         for alias in [
             None,
@@ -103,7 +99,7 @@ mod tests {
             Some("anycast-probe withdrew this linked list"),
         ] {
             assert_eq!(ownership(&with(false, alias)), Ownership::NotOurs, "{alias:?}");
-            assert!(!has_stale_mark(&with(true, alias)));
+            assert!(!is_marked(&with(true, alias)));
         }
     }
 

@@ -24,19 +24,33 @@ pub enum RouteError {
         /// Its state as read.
         up: bool,
     },
-    /// The link is up again, but an IPv6 address that it had is missing.
-    #[error("`{link}` is up, but its address {address} could not be put back: {source}; add it by hand")]
-    AddressLost {
+    /// The link is down without this tool's mark, so it isn't this tool's to raise.
+    #[error(
+        "`{link}` is down without this tool's mark: somebody else wants it so; raise it with `ip link set {link} up`"
+    )]
+    NotOurs {
         /// The link.
         link: String,
-        /// The address that is missing.
-        address: Ipv6Addr,
-        /// Why.
-        source: NetError,
     },
-    /// A newer command for the same link took the place of this one.
-    #[error("a newer command for the same link came first")]
-    Superseded,
+    /// Another process holds the link's [lock](super::LinkLock).
+    #[error(
+        "another anycast-probe is armed for `{link}`{}: two would undo each other's work; stop one of them",
+        pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    )]
+    Locked {
+        /// The link.
+        link: String,
+        /// The process, where the kernel tells.
+        pid: Option<i32>,
+    },
+    /// A link's [lock](super::LinkLock) could not be made.
+    #[error("cannot lock `{link}`: {source}; the process needs AF_UNIX (RestrictAddressFamilies= in its unit)")]
+    Lock {
+        /// The link.
+        link: String,
+        /// Why.
+        source: io::Error,
+    },
     /// A command named a link that isn't there.
     #[error("link number {0} has no switch; this is a bug, please report it")]
     NoSuchSwitch(usize),
@@ -81,7 +95,7 @@ impl RouteError {
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Net(error) => !matches!(error.errno(), Some(libc::ENODEV | libc::EPERM | libc::EOPNOTSUPP)),
-            Self::ReadBack { .. } | Self::AddressLost { .. } => true,
+            Self::ReadBack { .. } => true,
             _ => false,
         }
     }

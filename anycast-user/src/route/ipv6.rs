@@ -53,20 +53,39 @@ pub fn prepare(netlink: &mut Netlink, link: &Link) -> Result<Prepared, RouteErro
     };
     let mut addresses = netlink.addresses(link.index)?;
     addresses.retain(|address| address.address.is_ipv6());
+    // All that can be refused, before anything is changed.
+    for address in &addresses {
+        if let (IpAddr::V6(ipv6), false) = (address.address, address.flags.contains(AddressFlags::Permanent)) {
+            return Err(RouteError::NotPermanent {
+                link: link.name.clone(),
+                address: ipv6,
+                prefix_length: address.prefix_length,
+            });
+        }
+    }
     if addresses.is_empty() {
         return Ok(prepared);
     }
     prepared.sysctl = keep_addresses_on_down(link)?;
+    match add_standing_routes(netlink, addresses, &mut prepared.addresses) {
+        Ok(()) => Ok(prepared),
+        Err(error) => {
+            if let Err(error) = prepared.release(netlink) {
+                tracing::warn!("{error}");
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// Sets `nodad` and adds the routes; `done` are the addresses that have one, also when it fails.
+fn add_standing_routes(
+    netlink: &mut Netlink,
+    addresses: Vec<Address>,
+    done: &mut Vec<Ipv6Addr>,
+) -> Result<(), NetError> {
     for address in addresses {
         let IpAddr::V6(ipv6) = address.address else { continue };
-        if !address.flags.contains(AddressFlags::Permanent) {
-            let prefix_length = address.prefix_length;
-            return Err(RouteError::NotPermanent {
-                link: link.name.clone(),
-                address: ipv6,
-                prefix_length,
-            });
-        }
         if !address.flags.contains(AddressFlags::Nodad) {
             let address = Address {
                 flags: address.flags | AddressFlags::Nodad,
@@ -76,9 +95,9 @@ pub fn prepare(netlink: &mut Netlink, link: &Link) -> Result<Prepared, RouteErro
         }
         let mut request = standing_route("add a standing route", ipv6, RouteNetlinkMessage::NewRoute);
         tolerate(libc::EEXIST, netlink.exchange(&mut request, |_| Ok(())))?;
-        prepared.addresses.push(ipv6);
+        done.push(ipv6);
     }
-    Ok(prepared)
+    Ok(())
 }
 
 impl Prepared {
@@ -171,91 +190,4 @@ fn tolerate(errno: i32, outcome: Result<(), NetError>) -> Result<(), NetError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::UdpSocket;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::net::testing::{Namespace, in_namespace};
-    use crate::route::LinkSwitch;
-
-    const ADDRESS: &str = "2001:db8::53";
-
-    fn prepared_link(namespace: &mut Namespace) -> (Link, Prepared) {
-        let link = namespace.service_link("anycast0");
-        namespace.add_address(&link, "2001:db8::53/128");
-        let prepared = prepare(namespace.netlink(), &link).unwrap();
-        (link, prepared)
-    }
-
-    /// Whether a datagram from `::1` reaches the address and an answer comes back, by sockets made for it.
-    fn is_reachable() -> bool {
-        let exchange = || -> io::Result<()> {
-            let server = UdpSocket::bind((ADDRESS, 53))?;
-            server.set_read_timeout(Some(Duration::from_secs(5)))?;
-            let client = UdpSocket::bind("[::1]:0")?;
-            client.connect((ADDRESS, 53))?;
-            client.set_read_timeout(Some(Duration::from_secs(5)))?;
-            client.send(b"?")?;
-            let (_, from) = server.recv_from(&mut [0; 1])?;
-            server.send_to(b"!", from)?;
-            client.recv(&mut [0; 1]).map(drop)
-        };
-        exchange().is_ok()
-    }
-
-    #[test]
-    fn an_address_is_reachable_and_kept_while_its_link_is_down() {
-        in_namespace(|namespace| {
-            let (link, prepared) = prepared_link(namespace);
-            assert_eq!(prepared.addresses(), [ADDRESS.parse::<Ipv6Addr>().unwrap()]);
-            let before = namespace.netlink().addresses(link.index).unwrap();
-            let mut switch = LinkSwitch::open(&link).unwrap();
-            assert!(is_reachable());
-            switch.withdraw().unwrap();
-            assert!(is_reachable());
-            assert_eq!(namespace.netlink().addresses(link.index).unwrap(), before);
-            switch.announce().unwrap();
-            assert!(is_reachable());
-        });
-    }
-
-    #[test]
-    fn without_preparation_it_is_not() {
-        in_namespace(|namespace| {
-            let (link, prepared) = prepared_link(namespace);
-            prepared.release(namespace.netlink()).unwrap();
-            LinkSwitch::open(&link).unwrap().withdraw().unwrap();
-            assert!(!is_reachable());
-        });
-    }
-
-    #[test]
-    fn a_second_run_takes_over_and_a_withdrawn_link_stays_prepared() {
-        in_namespace(|namespace| {
-            let (link, first) = prepared_link(namespace);
-            let mut switch = LinkSwitch::open(&link).unwrap();
-            switch.withdraw().unwrap();
-            first.release(namespace.netlink()).unwrap();
-            assert!(is_reachable());
-            let second = prepare(namespace.netlink(), &link).unwrap();
-            assert_eq!(second.addresses().len(), 1);
-            switch.announce().unwrap();
-            second.release(namespace.netlink()).unwrap();
-            switch.withdraw().unwrap();
-            assert!(!is_reachable());
-        });
-    }
-
-    #[test]
-    fn a_link_without_ipv6_is_not_touched() {
-        in_namespace(|namespace| {
-            let link = namespace.service_link("anycast0");
-            namespace.add_address(&link, "192.0.2.53/32");
-            let prepared = prepare(namespace.netlink(), &link).unwrap();
-            assert_eq!(prepared.addresses(), [] as [Ipv6Addr; 0]);
-            let sysctl = fs::read_to_string("/proc/sys/net/ipv6/conf/anycast0/keep_addr_on_down").unwrap();
-            assert_eq!(sysctl.trim(), "0");
-        });
-    }
-}
+mod tests;

@@ -1,14 +1,12 @@
 //! Taking one link down and up, with everything prepared beforehand.
 
-use std::net::IpAddr;
-
-use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_core::DefaultNla;
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 
-use super::{RouteError, alias};
+use super::{RouteError, alias, is_marked};
 use crate::clock::MonotonicTime;
-use crate::net::{Address, AddressFlags, Link, LinkIndex, NetError, Netlink, Request, is_up};
+use crate::net::{Link, LinkIndex, Netlink, Request, get_link, is_up};
 
 /// A change of a link that the kernel made and that was seen to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +16,6 @@ pub struct Done {
     /// When the kernel's acknowledgement was read: the link is in its new state, and everybody who listens to netlink
     /// has been told.
     pub acknowledged_at: MonotonicTime,
-    /// The state of the link as read back after that: false after a withdrawal, true after an announcement.
-    pub read_back_up: bool,
 }
 
 /// The switch of one link's announcement.
@@ -30,45 +26,34 @@ pub struct LinkSwitch {
     netlink: Netlink,
     link: LinkIndex,
     name: String,
+    /// The alias without the mark, whole: within the mark the end of a very long one is cut off.
+    alias: String,
     down: Request,
     down_without_mark: Request,
+    mark: Request,
     up: Request,
     read: Request,
-    /// What the link must have again after it was raised.
-    ipv6_addresses: Vec<Address>,
 }
 
 impl LinkSwitch {
     /// Prepares the switch for `link`, in the network namespace of the calling thread. Changes nothing.
     ///
-    /// `link` should be freshly read: its alias is what [`Self::announce`] will restore (without the mark, if it has
-    /// one), and its IPv6 addresses at this moment are what it will add where they have gone.
+    /// `link` should be freshly read: its alias is kept within the mark. (A change of the alias while the link is up is
+    /// noticed at the next [`Self::announce`] or [`Self::unmark`]: reading it before a withdrawal would delay that.)
     pub fn open(link: &Link) -> Result<Self, RouteError> {
-        let mut netlink = Netlink::open()?;
-        let mut ipv6_addresses = netlink.addresses(link.index)?;
-        ipv6_addresses.retain(|address| address.address.is_ipv6());
-        let announced = alias::announced(link);
+        let alias = alias::announced(link).to_owned();
+        let marked = alias::withdrawn(&alias);
         Ok(Self {
-            netlink,
+            netlink: Netlink::open()?,
             link: link.index,
             name: link.name.clone(),
-            down: set_link(
-                "take a link down",
-                link.index,
-                false,
-                Some(&alias::withdrawn(announced)),
-            ),
-            down_without_mark: set_link("take a link down", link.index, false, None),
-            up: set_link("bring a link up", link.index, true, Some(announced)),
-            read: read_link(link.index),
-            ipv6_addresses,
+            alias,
+            down: set_link("take a link down", link.index, Some(false), Some(&marked)),
+            down_without_mark: set_link("take a link down", link.index, Some(false), None),
+            mark: set_link("mark a link", link.index, None, Some(&marked)),
+            up: set_link("bring a link up", link.index, Some(true), None),
+            read: Request::new("read a link back", get_link(link.index, None), 0),
         })
-    }
-
-    /// The name of the link when the switch was made.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
     }
 
     /// Takes the link down, marks it, waits for the kernel's word and reads the link back. Harmless when it is down
@@ -78,21 +63,63 @@ impl LinkSwitch {
     /// timeout the request may still be carried out. Trying again is always right.
     pub fn withdraw(&mut self) -> Result<Done, RouteError> {
         let sent_at = MonotonicTime::now();
+        if self.netlink.exchange(&mut self.down, |_| Ok(())).is_ok() {
+            return self.read_back(sent_at, false);
+        }
         // The alias needs memory in the kernel, and is set first. The withdrawal is worth more than the mark.
-        self.netlink
-            .exchange(&mut self.down, |_| Ok(()))
-            .or_else(|_| self.netlink.exchange(&mut self.down_without_mark, |_| Ok(())))?;
-        self.read_back(sent_at, false)
+        self.netlink.exchange(&mut self.down_without_mark, |_| Ok(()))?;
+        let done = self.read_back(sent_at, false)?;
+        if let Err(error) = self.netlink.exchange(&mut self.mark, |_| Ok(())) {
+            tracing::error!(
+                "`{0}` is down but could not be marked ({error}), so it stays down until you raise it: \
+                 `ip link set {0} up`",
+                self.name
+            );
+        }
+        Ok(done)
     }
 
-    /// The reverse of [`Self::withdraw`]: takes the mark off, brings the link up, and adds the IPv6 addresses that it
-    /// had and has no more. Harmless when it is up already.
+    /// The reverse of [`Self::withdraw`]: brings the link up and takes the mark off, which leaves the alias that the
+    /// mark holds now. Harmless when it is up already.
+    ///
+    /// A link that is down without the mark is refused: an operator who took the mark off took the link over.
     pub fn announce(&mut self) -> Result<Done, RouteError> {
+        let link = self.read()?;
+        if !link.up && !is_marked(&link) {
+            return Err(RouteError::NotOurs { link: link.name });
+        }
         let sent_at = MonotonicTime::now();
+        // The mark goes last: a link that the kernel could not raise must be known as ours when that is tried again.
         self.netlink.exchange(&mut self.up, |_| Ok(()))?;
         let done = self.read_back(sent_at, true)?;
-        self.restore_ipv6_addresses()?;
+        self.unmark()?;
         Ok(done)
+    }
+
+    /// Takes the mark off a link, up or down, and does nothing else: for one that somebody else raised. Harmless when
+    /// there is none.
+    pub fn unmark(&mut self) -> Result<Done, RouteError> {
+        let link = self.read()?;
+        if link.alias.as_deref() != Some(&alias::withdrawn(&self.alias)) {
+            // Somebody wrote another one, with or without the mark: from now on it is the one to keep.
+            alias::announced(&link).clone_into(&mut self.alias);
+            let marked = alias::withdrawn(&self.alias);
+            self.down = set_link("take a link down", self.link, Some(false), Some(&marked));
+            self.mark = set_link("mark a link", self.link, None, Some(&marked));
+        }
+        let sent_at = MonotonicTime::now();
+        if is_marked(&link) {
+            let mut unmark = set_link("take the mark off a link", self.link, None, Some(&self.alias));
+            self.netlink.exchange(&mut unmark, |_| Ok(()))?;
+        }
+        Ok(Done {
+            sent_at,
+            acknowledged_at: MonotonicTime::now(),
+        })
+    }
+
+    fn read(&mut self) -> Result<Link, RouteError> {
+        Ok(self.netlink.read_link(&mut self.read)?)
     }
 
     fn read_back(&mut self, sent_at: MonotonicTime, wanted_up: bool) -> Result<Done, RouteError> {
@@ -102,60 +129,28 @@ impl LinkSwitch {
             up = Some(is_up(reply.payload)?);
             Ok(())
         })?;
-        match up {
-            Some(read_back_up) if read_back_up == wanted_up => Ok(Done {
+        if up == Some(wanted_up) {
+            Ok(Done {
                 sent_at,
                 acknowledged_at,
-                read_back_up,
-            }),
-            _ => Err(RouteError::ReadBack {
+            })
+        } else {
+            Err(RouteError::ReadBack {
                 link: self.name.clone(),
                 up: !wanted_up,
-            }),
+            })
         }
-    }
-
-    fn restore_ipv6_addresses(&mut self) -> Result<(), RouteError> {
-        if self.ipv6_addresses.is_empty() {
-            return Ok(());
-        }
-        let present = self.netlink.addresses(self.link)?;
-        for wanted in &self.ipv6_addresses {
-            let IpAddr::V6(address) = wanted.address else { continue };
-            if present.iter().any(|other| other.address == wanted.address) {
-                continue;
-            }
-            // A second host on a link that holds nothing but this address would be a surprise; waiting for one to
-            // speak up would only delay the first answer.
-            let wanted = Address {
-                flags: wanted.flags | AddressFlags::Nodad,
-                ..wanted.clone()
-            };
-            match self
-                .netlink
-                .exchange(&mut wanted.add_request(NLM_F_CREATE | NLM_F_EXCL), |_| Ok(()))
-            {
-                Ok(()) => {}
-                Err(NetError::Kernel { source, .. }) if source.raw_os_error() == Some(libc::EEXIST) => {}
-                Err(source) => {
-                    return Err(RouteError::AddressLost {
-                        link: self.name.clone(),
-                        address,
-                        source,
-                    });
-                }
-            }
-        }
-        Ok(())
     }
 }
 
-/// A request that sets the state of a link and its alias (empty: none) at once.
-fn set_link(operation: &'static str, link: LinkIndex, up: bool, alias: Option<&str>) -> Request {
+/// A request that sets the state of a link or its alias (empty: none), or both at once.
+fn set_link(operation: &'static str, link: LinkIndex, up: Option<bool>, alias: Option<&str>) -> Request {
     let mut message = LinkMessage::default();
     message.header.index = link.0;
-    message.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };
-    message.header.change_mask = LinkFlags::Up;
+    if let Some(up) = up {
+        message.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };
+        message.header.change_mask = LinkFlags::Up;
+    }
     // Not `LinkAttribute::IfAlias`, which adds a zero byte: the kernel counts it as part of the alias, so that one of
     // 255 bytes is refused and an empty one is kept as an empty text.
     let attribute = |alias: &str| LinkAttribute::Other(DefaultNla::new(libc::IFLA_IFALIAS, alias.as_bytes().to_vec()));
@@ -163,123 +158,5 @@ fn set_link(operation: &'static str, link: LinkIndex, up: bool, alias: Option<&s
     Request::new(operation, RouteNetlinkMessage::SetLink(message), 0)
 }
 
-fn read_link(link: LinkIndex) -> Request {
-    let mut message = LinkMessage::default();
-    message.header.index = link.0;
-    message
-        .attributes
-        .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-    Request::new("read a link back", RouteNetlinkMessage::GetLink(message), 0)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::net::testing::in_namespace;
-    use crate::route::{Ownership, has_stale_mark, ownership};
-
-    #[test]
-    fn withdraw_and_announce_are_seen_by_everybody_and_may_be_repeated() {
-        in_namespace(|namespace| {
-            let mut link = namespace.service_link("anycast0");
-            namespace.add_address(&link, "192.0.2.53/32");
-            namespace.set_alias(link.index, "rack 7");
-            link = namespace.netlink().link("anycast0").unwrap();
-            let mut switch = LinkSwitch::open(&link).unwrap();
-            for _ in 0..3 {
-                let done = switch.withdraw().unwrap();
-                assert!(!done.read_back_up && done.sent_at <= done.acknowledged_at);
-                let down = namespace.netlink().link("anycast0").unwrap();
-                assert!(!down.up);
-                assert_eq!(
-                    down.alias.as_deref(),
-                    Some("anycast-probe withdrew this link | was: rack 7")
-                );
-                assert_eq!(ownership(&down), Ownership::Ours);
-                // A daemon that starts again finds the alias under the mark.
-                let mut successor = LinkSwitch::open(&down).unwrap();
-                assert!(!successor.withdraw().unwrap().read_back_up);
-                assert!(successor.announce().unwrap().read_back_up);
-                assert!(switch.announce().unwrap().read_back_up);
-                assert_eq!(namespace.netlink().link("anycast0").unwrap(), link);
-            }
-        });
-    }
-
-    #[test]
-    fn an_alias_of_any_length_comes_back_and_none_stays_none() {
-        in_namespace(|namespace| {
-            let link = namespace.service_link("anycast0");
-            assert_eq!(link.alias, None);
-            for alias in [None, Some("ä".repeat(127))] {
-                let link = Link { alias, ..link.clone() };
-                let mut switch = LinkSwitch::open(&link).unwrap();
-                switch.withdraw().unwrap();
-                assert_eq!(
-                    ownership(&namespace.netlink().link("anycast0").unwrap()),
-                    Ownership::Ours
-                );
-                switch.announce().unwrap();
-                assert_eq!(namespace.netlink().link("anycast0").unwrap(), link);
-            }
-        });
-    }
-
-    #[test]
-    fn a_link_raised_by_an_operator_is_not_ours_any_more() {
-        in_namespace(|namespace| {
-            let link = namespace.service_link("anycast0");
-            let mut switch = LinkSwitch::open(&link).unwrap();
-            let done = switch.withdraw().unwrap();
-            namespace.set_up(link.index, true);
-            // Had somebody been that quick, the withdrawal would have been reported as failed.
-            let error = switch.read_back(done.sent_at, false).unwrap_err();
-            assert!(matches!(error, RouteError::ReadBack { up: true, .. }));
-            let raised = namespace.netlink().link("anycast0").unwrap();
-            assert_eq!(ownership(&raised), Ownership::NotOurs);
-            assert!(has_stale_mark(&raised));
-            switch.announce().unwrap();
-            namespace.set_up(link.index, false);
-            assert_eq!(
-                ownership(&namespace.netlink().link("anycast0").unwrap()),
-                Ownership::NotOurs
-            );
-        });
-    }
-
-    #[test]
-    fn an_ipv6_address_that_was_flushed_is_put_back() {
-        in_namespace(|namespace| {
-            let link = namespace.service_link("anycast0");
-            namespace.add_address(&link, "2001:db8::53/128");
-            let mut switch = LinkSwitch::open(&link).unwrap();
-            switch.withdraw().unwrap();
-            // Nothing was prepared, so the kernel drops it.
-            assert_eq!(namespace.netlink().addresses(link.index).unwrap(), []);
-            switch.announce().unwrap();
-            let addresses = namespace.netlink().addresses(link.index).unwrap();
-            let seen: Vec<_> = addresses
-                .iter()
-                .map(|address| (address.address, address.prefix_length))
-                .collect();
-            assert_eq!(seen, [("2001:db8::53".parse().unwrap(), 128)]);
-            assert!(
-                addresses[0]
-                    .flags
-                    .contains(AddressFlags::Nodad | AddressFlags::Permanent)
-            );
-        });
-    }
-
-    #[test]
-    fn a_link_that_is_gone_is_an_error_that_says_so() {
-        in_namespace(|namespace| {
-            let link = namespace.service_link("anycast0");
-            let mut switch = LinkSwitch::open(&link).unwrap();
-            namespace.delete_link(link.index);
-            let error = switch.withdraw().unwrap_err();
-            assert!(!error.is_transient());
-            assert!(error.to_string().contains("gone"), "{error}");
-        });
-    }
-}
+mod tests;

@@ -9,10 +9,12 @@ mod alias;
 mod error;
 pub mod ipv6;
 mod link_switch;
+mod lock;
 mod realtime;
 
-pub use actuator::{Action, Actuator, Command, Outcome};
-pub use alias::{Ownership, has_stale_mark, ownership};
+pub use actuator::{Action, Actuator, Command, Commands, Outcome};
+pub use alias::{Ownership, is_marked, ownership};
 pub use error::RouteError;
 pub use link_switch::{Done, LinkSwitch};
+pub use lock::LinkLock;
 pub use realtime::{Scheduling, request_realtime};

@@ -30,7 +30,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a lab runs.
 #[derive(Debug, Clone)]
 pub struct LabOptions {
-    /// The server of both nodes; `None` for none at all. One that isn't installed is replaced by the built-in one.
+    /// The server of both nodes; `None` for none at all.
     pub server: Option<ServerKind>,
     /// The daemon of both nodes; `None` for none at all.
     pub daemon: Option<DaemonOptions>,
@@ -72,7 +72,7 @@ impl Lab<'_> {
         &self.network
     }
 
-    /// Which server the nodes have: perhaps not the one that was asked for.
+    /// Which server the nodes have.
     #[must_use]
     pub fn server(&self) -> Option<ServerKind> {
         self.servers.a.as_ref().map(Server::kind)
@@ -93,6 +93,12 @@ impl Lab<'_> {
     #[must_use]
     pub fn history(&self) -> &[Observation] {
         &self.history
+    }
+
+    /// What was seen since `mark`.
+    #[must_use]
+    pub fn since(&self, mark: Mark) -> &[Observation] {
+        self.history.get(mark.0..).unwrap_or_default()
     }
 
     /// The end of the timeline, from which to wait for what comes next.

@@ -2,11 +2,12 @@
 
 use super::watch::ROUTES_TIMEOUT;
 use super::{Lab, LabOptions};
+use crate::binaries::version_of;
 use crate::bird::Routing;
 use crate::interrupt;
 use crate::network::Network;
 use crate::node::{Family, Node, PerNode};
-use crate::server::{Server, ServerKind, first_line};
+use crate::server::{Server, ServerKind};
 use crate::sniffer::Sniffer;
 use crate::timeline::{Progress, What};
 use crate::tools;
@@ -61,15 +62,13 @@ impl<'progress> Lab<'progress> {
     }
 
     fn start_servers(&mut self) -> Result<()> {
-        let Some(wanted) = self.options.server else {
+        let Some(kind) = self.options.server else {
             return Ok(());
         };
-        let kind = wanted.or_builtin();
-        if kind == wanted {
-            self.note(format!("DNS server: {}", kind.version()));
-        } else {
-            self.note(format!("{wanted} isn't installed: using the built-in responder"));
-        }
+        let version = kind.version();
+        let version =
+            version.with_context(|| format!("there is no {kind} that runs; `cargo xtask setup` fetches it"))?;
+        self.note(format!("DNS server: {version}"));
         for node in Node::ALL {
             let server = self.start_server(kind, node)?;
             *self.servers.get_mut(node) = Some(server);
@@ -94,16 +93,15 @@ impl<'progress> Lab<'progress> {
 
     /// Starts BIRD and waits for the routes.
     fn announce(&mut self) -> Result<()> {
-        let Some(bird) = tools::find("bird") else {
-            self.note("BIRD isn't installed: static routes to node a instead, and no withdrawal to be seen");
+        let Some((version, bird)) = version_of("bird", "--version").zip(tools::find("bird")) else {
+            self.note("no BIRD runs here: static routes to node a instead, and no withdrawal to be seen");
             for family in Family::ALL {
                 let (service, node) = (family.service_address(), Node::A.address(family));
                 self.network.router.ip(&format!("route add {service} via {node}\n"))?;
             }
             return Ok(());
         };
-        let version = first_line(bird.command().arg("--version"));
-        self.note(format!("router: {}", version.as_deref().unwrap_or("BIRD")));
+        self.note(format!("router: {version}"));
         let mark = self.mark();
         self.routing = Some(Routing::start(&bird, &self.network, &self.directory)?);
         for node in Node::ALL {

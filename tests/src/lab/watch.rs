@@ -29,7 +29,7 @@ impl Lab<'_> {
         let deadline = Moment::now() + timeout;
         let mut seen = since.0;
         loop {
-            let fresh = self.history.get(seen..).unwrap_or_default();
+            let fresh = self.since(Mark(seen));
             if let Some(found) = fresh.iter().find_map(&mut find) {
                 return Ok(Some(found));
             }
@@ -111,11 +111,12 @@ impl Lab<'_> {
                 daemon.check_running()?;
             }
         }
-        // A server may be dead on purpose.
-        if self.fault.is_none()
-            && let Some(server) = &mut self.servers.a
-        {
-            server.check_running()?;
+        for node in Node::ALL {
+            // That of node a may be dead on purpose.
+            let struck = node == Node::A && self.fault.is_some();
+            if !struck && let Some(server) = self.servers.get_mut(node) {
+                server.check_running()?;
+            }
         }
         Ok(())
     }

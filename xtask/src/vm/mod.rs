@@ -9,17 +9,15 @@ mod kernel;
 mod machine;
 mod row;
 
-use std::io;
 use std::path::PathBuf;
-use std::process::Command;
 
 use anycast_tests::{tools, vm};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 
 use crate::test_output::Counts;
-use crate::workspace::{cargo, root, say};
-use crate::{build_ebpf, launch, setup};
+use crate::workspace::say;
+use crate::{Outcome, build_ebpf, cargo, setup};
 use image::Image;
 use kernel::Kernel;
 use row::Row;
@@ -43,7 +41,7 @@ pub(crate) struct VmArgs {
     emulate: bool,
     /// Print the results as one JSON object
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 /// The results, by kernel.
@@ -52,7 +50,7 @@ struct Matrix {
     kernels: Vec<Row>,
 }
 
-pub(crate) fn run(arguments: &VmArgs) -> Result<()> {
+pub(crate) fn run(arguments: &VmArgs) -> Result<Outcome> {
     let series: Vec<&str> = if arguments.kernel.is_empty() {
         MATRIX.to_vec()
     } else {
@@ -64,17 +62,18 @@ pub(crate) fn run(arguments: &VmArgs) -> Result<()> {
     for kernel in &kernels {
         matrix.kernels.push(programs.boot(kernel, arguments.emulate)?);
     }
-    if arguments.json {
-        println!("{}", serde_json::to_string(&matrix)?);
-    }
     let failed: Vec<&str> = matrix
         .kernels
         .iter()
         .filter(|row| !row.ok)
         .map(|row| &*row.kernel)
         .collect();
-    ensure!(failed.is_empty(), "it doesn't work on {}", failed.join(" and "));
-    Ok(())
+    let judgement = if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(anyhow!("it doesn't work on {}", failed.join(" and ")))
+    };
+    Outcome::judged(&matrix, judgement)
 }
 
 /// The whole matrix as a part of the tests: one test a kernel. One that this machine can't get is skipped aloud, as no
@@ -114,9 +113,12 @@ impl Programs {
     fn build() -> Result<Self> {
         build_ebpf::build()?;
         setup::lab()?;
-        let directory = launch::build(&["anycast-user", "anycast-tests"])?;
+        let directory = cargo::build(&["anycast-user", "anycast-tests"])?;
         let own = OWN_PROGRAMS.map(|name| (directory.join(name), name.to_owned()));
-        let tests = (build_program_tests()?, vm::PROGRAM_TESTS.to_owned());
+        let tests = (
+            cargo::build_test("anycast-tests", "programs")?,
+            vm::PROGRAM_TESTS.to_owned(),
+        );
         let mut programs: Vec<_> = own.into_iter().chain([tests]).collect();
         for name in REQUIRED_TOOLS {
             let tool =
@@ -147,36 +149,4 @@ impl Programs {
         row.say();
         Ok(row)
     }
-}
-
-/// Compiles the tests of the kernel programs and gives the executable.
-fn build_program_tests() -> Result<PathBuf> {
-    say("building the tests of the kernel programs");
-    let output = Command::new(cargo())
-        .current_dir(root())
-        .args([
-            "test",
-            "--quiet",
-            "--release",
-            "--no-run",
-            "--package",
-            "anycast-tests",
-            "--test",
-            "programs",
-        ])
-        .arg("--message-format=json-render-diagnostics")
-        .stdin(std::process::Stdio::null())
-        .stderr(io::stderr())
-        .output()
-        .context("cannot start cargo")?;
-    if !output.status.success() {
-        bail!("the tests of the kernel programs don't compile; cargo says why above");
-    }
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        // The package's own programs are built beside its tests, and named too.
-        .filter(|message| message.pointer("/profile/test") == Some(&true.into()))
-        .find_map(|message| message.get("executable")?.as_str().map(PathBuf::from))
-        .context("cargo didn't name the executable of the tests")
 }
