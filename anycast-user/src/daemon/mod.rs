@@ -74,14 +74,12 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
         let _runtime = runtime.enter();
         Ends::wait_for().context("cannot wait for signals")?
     };
-    let datapath = attach(config, &plan, &teller)?;
     let mut hands = Hands::default();
-    let taken = if config.armed {
-        hands.take(&plan, &mut netlink)
-    } else {
-        Ok(())
-    };
-    let ended = taken.and_then(|()| {
+    let watch = || {
+        if config.armed {
+            hands.take(&plan, &mut netlink)?;
+        }
+        let datapath = attach(config, &plan, &teller)?;
         let watching = Watching {
             config,
             plan: &plan,
@@ -90,7 +88,8 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
             report_interval: telling.report_interval,
         };
         runtime.block_on(watching.run(hands.actuator.take(), listener, ends))
-    });
+    };
+    let ended = watch();
     hands.release(&mut netlink);
     ended?;
     teller.notice(&Notice::Stopped);
