@@ -305,7 +305,7 @@ impl Engine {
     /// The daemon did not run for `unobserved`, until `now`: no silence, no suspicion and no health is longer for it.
     pub fn forgive(&mut self, unobserved: Duration, now: MonotonicTime) {
         for link in &mut self.links {
-            link.policy.forgive();
+            link.policy.forgive(unobserved);
             for service in &mut link.services {
                 service.forgive(unobserved, now);
             }

@@ -176,10 +176,15 @@ impl LinkPolicy {
         }
     }
 
-    /// The daemon did not run for a while: nobody knows whether the services answered.
-    pub fn forgive(&mut self) {
-        if let LinkPhase::Withdrawn(waiting) = &mut self.phase {
-            waiting.healthy_since = None;
+    /// The daemon did not run for `unobserved`: nobody knows whether the services answered then, so it is no part of the
+    /// hold-down.
+    pub fn forgive(&mut self, unobserved: Duration) {
+        if let LinkPhase::Withdrawn(Waiting {
+            healthy_since: Some(since),
+            ..
+        }) = &mut self.phase
+        {
+            *since = since.after(unobserved);
         }
     }
 
@@ -254,12 +259,16 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_of_the_daemon_is_no_health() {
+    fn a_pause_of_the_daemon_is_no_part_of_the_hold_down() {
         let mut policy = withdrawn();
         assert_eq!(policy.tick(at(1)), Wish::Probe);
         policy.probed(at(1), true);
-        policy.forgive();
-        assert_eq!(policy.tick(at(1000)), Wish::Probe);
+        policy.forgive(Duration::from_secs(1000));
+        assert_eq!(policy.tick(at(1001)), Wish::Probe, "a second of health so far");
+        policy.probed(at(1001), true);
+        assert_ne!(policy.tick(at(1010)), Wish::Announce);
+        policy.probed(at(1010), true);
+        assert_eq!(policy.tick(at(1011)), Wish::Announce);
     }
 
     #[test]
