@@ -22,18 +22,19 @@ use tokio::sync::mpsc;
 
 use crate::{
     clock::MonotonicTime,
-    engine::{Acted, Ask, Effects, Engine, Probed, Purpose, Seen},
+    engine::{Acted, Ask, Effects, Engine, Failure, Probed, Purpose, Seen},
     event::{Event, EventKind},
     policy::{Burst, PROBES_IN_BURST},
     probe::{BurstRequest, BurstResult, Prober, RequestError},
-    route::{Action, Actuator, Command, Outcome, Scheduling, request_realtime},
+    route::{Action, Actuator, Command, Outcome, RouteError, Scheduling, request_realtime},
     status::Status,
     window::ProbeWindow,
 };
 
 /// Below the actuator, which carries out what this thread decides, and above the prober.
 const PRIORITY: i32 = 50;
-/// The tick is a tenth of the floor, within these bounds.
+/// The tick is a thirtieth of the floor, within these bounds: it takes two ticks to see a silence, and one to act at the
+/// end of the floor, which should add little to it.
 const PERIOD: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
 /// A tick that comes later than this is no evidence: what the service did meanwhile can't be told from what this machine
 /// did to everybody on it.
@@ -45,7 +46,7 @@ const HEALTH_WINDOW: Duration = Duration::from_millis(100);
 #[must_use]
 pub fn period(floor: Duration) -> Duration {
     let (shortest, longest) = PERIOD;
-    (floor / 10).clamp(shortest, longest)
+    (floor / 30).clamp(shortest, longest)
 }
 
 /// The last look at a link by somebody who may block: when, and what was seen, in one word.
@@ -162,13 +163,14 @@ fn run(parts: Parts, stop: &AtomicBool, ready: &Sender<Scheduling>) {
     };
     let mut due = MonotonicTime::now();
     while !stop.load(Relaxed) && !hands.broken {
+        hands.broken = !prober.is_running() || actuator.as_ref().is_some_and(|actuator| actuator.thread.is_finished());
         due = due.after(period);
         sleep_until(due);
         let now = MonotonicTime::now();
         let late = now.since(due);
         if late >= TOO_LATE {
             status.late_ticks.fetch_add(1, Relaxed);
-            engine.forgive(late, now);
+            engine.forgive(late);
             due = now;
         }
         for result in prober.results.try_iter() {
@@ -211,20 +213,27 @@ fn acted(outcome: &Outcome) -> Option<Acted> {
         action,
         decided_at,
     } = outcome.command;
-    if let Err(error) = &outcome.result {
-        tracing::error!("{error}");
-    }
     let up = match action {
         Action::Withdraw => false,
         Action::Announce => true,
         Action::Unmark => return None,
     };
-    let acknowledged_at = outcome.result.as_ref().ok().map(|done| done.acknowledged_at);
+    let result = match &outcome.result {
+        Ok(done) => Ok(done.acknowledged_at),
+        Err(error) => {
+            tracing::error!("{error}");
+            Err(if matches!(error, RouteError::NotOurs { .. }) {
+                Failure::NotOurs
+            } else {
+                Failure::Refused
+            })
+        }
+    };
     Some(Acted {
         link,
         up,
         decided_at,
-        acknowledged_at,
+        result,
     })
 }
 
@@ -275,6 +284,11 @@ impl Hands<'_> {
         Probed {
             service: (request.id & ID_SERVICE) as usize,
             generation: (request.id >> ID_GENERATION_SHIFT) as u32,
+            purpose: if request.id & ID_HEALTH == 0 {
+                Purpose::Suspicion
+            } else {
+                Purpose::Health
+            },
             burst: Burst {
                 started_at,
                 finished_at,
@@ -318,9 +332,10 @@ impl Hands<'_> {
     }
 }
 
-/// A request's id holds the service and, above, the generation of the question.
+/// A request's id holds the service, the purpose in one bit and, above, the generation of the question.
 const ID_GENERATION_SHIFT: u32 = 32;
-const ID_SERVICE: u64 = (1 << ID_GENERATION_SHIFT) - 1;
+const ID_HEALTH: u64 = 1 << 31;
+const ID_SERVICE: u64 = ID_HEALTH - 1;
 
 impl Effects for Hands<'_> {
     fn probe(&mut self, ask: Ask) -> bool {
@@ -332,14 +347,15 @@ impl Effects for Hands<'_> {
         let Some(&service_address) = self.addresses.get(service) else {
             return false;
         };
+        let (purpose_bit, window) = match purpose {
+            Purpose::Suspicion => (0, self.window.now()),
+            Purpose::Health => (ID_HEALTH, HEALTH_WINDOW),
+        };
         let request = BurstRequest {
-            id: u64::from(generation) << ID_GENERATION_SHIFT | service as u64,
+            id: u64::from(generation) << ID_GENERATION_SHIFT | purpose_bit | service as u64,
             service_address,
             count: PROBES_IN_BURST,
-            window: match purpose {
-                Purpose::Suspicion => self.window.now(),
-                Purpose::Health => HEALTH_WINDOW,
-            },
+            window,
         };
         match self.prober.try_request(request) {
             Ok(()) => true,

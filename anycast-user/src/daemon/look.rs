@@ -9,7 +9,7 @@ use super::ended_by_itself;
 use crate::{
     clock::MonotonicTime,
     discover::Plan,
-    net::{Link, Netlink},
+    net::{Link, NetError, Netlink},
     route::is_marked,
     sampler::{Look, Sampler},
 };
@@ -54,6 +54,7 @@ fn look(planned: &[Link], looks: &[Look]) -> Result<()> {
                 link.index
             ),
             Ok(link) => look.note(at, link.up, is_marked(&link)),
+            Err(error @ NetError::NoSuchLink { .. }) => return Err(error.into()),
             Err(error) => tracing::warn!("{error}"),
         }
     }
@@ -66,13 +67,13 @@ mod tests {
     use crate::net::testing::in_namespace;
 
     #[test]
-    fn a_link_that_was_made_again_ends_the_daemon() {
+    fn a_link_that_is_gone_or_was_made_again_ends_the_daemon() {
         in_namespace(|namespace| {
             let planned = [namespace.service_link("anycast0")];
             let looks = [Look::default()];
             look(&planned, &looks).unwrap();
             namespace.delete_link(planned[0].index);
-            look(&planned, &looks).unwrap();
+            assert!(look(&planned, &looks).is_err(), "it is gone");
             namespace.service_link("anycast0");
             let error = look(&planned, &looks).unwrap_err().to_string();
             assert!(error.contains("`anycast0` was deleted and made again"), "{error}");

@@ -124,7 +124,7 @@ impl Watching<'_> {
         let looks: Arc<[Look]> = plan.links.iter().map(|_| Look::default()).collect();
         let (events, told) = mpsc::channel(EVENTS_WAITING);
         let services = plan.links.iter().flat_map(|link| &link.services);
-        let prober = Prober::start(names.services.len())?;
+        let prober = Prober::start(2 * names.services.len())?;
         tell_scheduling("prober", prober.scheduling);
         let sampler = Sampler::start(Parts {
             engine: engine(config, plan, &status),

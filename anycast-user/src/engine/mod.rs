@@ -20,7 +20,7 @@ use crate::{
 pub enum Purpose {
     /// A suspicion: every millisecond counts.
     Suspicion,
-    /// Arming, or the hold-down: a slow answer is an answer, and nothing is urgent.
+    /// Arming, the hold-down, and now and then while all is well: a slow answer is an answer, and nothing is urgent.
     Health,
 }
 
@@ -42,6 +42,8 @@ pub struct Probed {
     pub service: usize,
     /// Of the question.
     pub generation: u32,
+    /// Why it was asked.
+    pub purpose: Purpose,
     /// What came back.
     pub burst: Burst,
     /// The burst was judged before, and then an answer came all the same.
@@ -117,8 +119,17 @@ pub struct Acted {
     pub up: bool,
     /// When that was decided.
     pub decided_at: MonotonicTime,
-    /// When the kernel acknowledged it, `None` when it would not or the link was read back otherwise.
-    pub acknowledged_at: Option<MonotonicTime>,
+    /// When the kernel acknowledged it, or why it did not happen.
+    pub result: Result<MonotonicTime, Failure>,
+}
+
+/// Why an order was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The kernel would not, or the link was read back otherwise.
+    Refused,
+    /// Somebody else had put the link down, and it was left alone.
+    NotOurs,
 }
 
 /// What is shown of a service.
@@ -215,13 +226,13 @@ impl Engine {
             link: index,
             up,
             decided_at,
-            acknowledged_at,
+            result,
         } = *acted;
         let Some(link) = links.get_mut(index) else { return };
         link.ordered_at = None;
         let mut tell = |at, kind| effects.event(Event { at, kind });
-        match (up, acknowledged_at) {
-            (false, Some(at)) => {
+        match (up, result) {
+            (false, Ok(at)) => {
                 tell(
                     at,
                     EventKind::LinkDown {
@@ -231,7 +242,14 @@ impl Engine {
                 );
                 link.withdrawn(index, at, effects);
             }
-            (false, None) => {
+            (_, Err(Failure::NotOurs)) => {
+                link.held(settings, now, effects);
+                effects.event(Event {
+                    at: now,
+                    kind: EventKind::LinkChanged { link: index, up: false },
+                });
+            }
+            (false, Err(Failure::Refused)) => {
                 link.policy.withdrawal_failed(now);
                 tell(
                     now,
@@ -242,7 +260,7 @@ impl Engine {
                     },
                 );
             }
-            (true, Some(at)) => {
+            (true, Ok(at)) => {
                 tell(
                     at,
                     EventKind::LinkUp {
@@ -252,7 +270,7 @@ impl Engine {
                 );
                 link.announced(settings, at, Reason::LinkUp, effects);
             }
-            (true, None) => {
+            (true, Err(Failure::Refused)) => {
                 link.policy.announcement_failed(now);
                 tell(
                     now,
@@ -280,11 +298,19 @@ impl Engine {
             return;
         }
         match (link.policy.phase(), up, marked) {
-            (LinkPhase::Announced { .. }, false, true) if settings.armed => return link.withdrawn(index, at, effects),
+            (LinkPhase::Announced { .. }, false, true) if settings.armed => {
+                // The order's own acknowledgement was lost.
+                effects.event(Event {
+                    at,
+                    kind: EventKind::LinkDown {
+                        link: index,
+                        took: Duration::ZERO,
+                    },
+                });
+                return link.withdrawn(index, at, effects);
+            }
             (LinkPhase::Announced { .. }, false, _) | (LinkPhase::Withdrawn(_), false, false) => {
-                link.policy.held_by_operator_now();
-                link.changed_at = at;
-                link.restart(settings, at, Reason::LinkHeld, effects);
+                link.held(settings, at, effects);
             }
             (LinkPhase::HeldByOperator | LinkPhase::Withdrawn(_), true, _) => {
                 link.announced(settings, at, Reason::LinkRaised, effects);
@@ -302,12 +328,12 @@ impl Engine {
         });
     }
 
-    /// The daemon did not run for `unobserved`, until `now`: no silence, no suspicion and no health is longer for it.
-    pub fn forgive(&mut self, unobserved: Duration, now: MonotonicTime) {
+    /// The daemon did not run for `unobserved`: no silence, no suspicion and no health is longer for it.
+    pub fn forgive(&mut self, unobserved: Duration) {
         for link in &mut self.links {
             link.policy.forgive(unobserved);
             for service in &mut link.services {
-                service.forgive(unobserved, now);
+                service.forgive(unobserved);
             }
         }
     }
@@ -433,9 +459,18 @@ impl Link {
             at,
             kind: EventKind::HoldDown { link: index, hold },
         });
-        self.services
-            .iter_mut()
-            .for_each(|service| service.withdrawn(at, effects));
+        // Without one that was seen alive, all of them have to be.
+        let any_armed = self.services.iter().any(Service::is_armed);
+        for service in &mut self.services {
+            service.withdrawn(at, any_armed, effects);
+        }
+    }
+
+    /// The link is down by somebody else's hand.
+    fn held(&mut self, settings: &Settings, at: MonotonicTime, effects: &mut impl Effects) {
+        self.changed_at = at;
+        self.policy.held_by_operator_now();
+        self.restart(settings, at, Reason::LinkHeld, effects);
     }
 
     /// The link is up.

@@ -10,8 +10,8 @@ use crate::{
     policy::{Burst, State, Suspicion, Verdict},
 };
 
-/// Wait after an arming probe that was not answered.
-const ARMING_PROBE_INTERVAL: Duration = Duration::from_secs(10);
+/// Wait after an arming probe that was not answered, and between the bursts that show that probes can still be believed.
+const HEALTH_PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A service and all that is remembered of it.
 #[derive(Debug)]
@@ -24,11 +24,11 @@ pub(super) struct Service {
     assessment: Assessment,
     /// A local probe was answered when enough answers had been seen.
     armed: bool,
-    next_arming_probe: MonotonicTime,
+    next_health_probe: MonotonicTime,
     /// Counts how often it was watched from zero.
     generation: u32,
-    /// A burst is under way.
-    asked: bool,
+    /// A burst is under way, for a suspicion or for health.
+    asked: Asked,
     /// The alert that was raised and whose cause has not gone.
     alerted: Option<AlertKind>,
     /// The last burst of this suspicion that was told of, as answered and refused.
@@ -37,6 +37,22 @@ pub(super) struct Service {
     must_answer: bool,
     /// What the burst of the present round brought.
     returned: Option<bool>,
+}
+
+/// What was asked and is not answered yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    suspicion: bool,
+    health: bool,
+}
+
+impl Asked {
+    fn of(&mut self, purpose: Purpose) -> &mut bool {
+        match purpose {
+            Purpose::Suspicion => &mut self.suspicion,
+            Purpose::Health => &mut self.health,
+        }
+    }
 }
 
 /// A service that is dead.
@@ -57,9 +73,9 @@ impl Service {
             suspicion: Suspicion::new(settings.suspicion, now),
             assessment: Assessment::default(),
             armed: false,
-            next_arming_probe: now,
+            next_health_probe: now,
             generation: 0,
-            asked: false,
+            asked: Asked::default(),
             alerted: None,
             told: None,
             must_answer: true,
@@ -69,6 +85,10 @@ impl Service {
 
     pub(super) fn id(&self) -> usize {
         self.id
+    }
+
+    pub(super) fn is_armed(&self) -> bool {
+        self.armed
     }
 
     pub(super) fn must_answer(&self) -> bool {
@@ -104,7 +124,7 @@ impl Service {
             .get_or_insert_with(|| Detector::new(settings.detect, sample));
         self.assessment = detector.tick(sample, self.suspicion.is_suspicious());
         if !self.armed {
-            if self.assessment.ready && now >= self.next_arming_probe {
+            if self.assessment.ready && now >= self.next_health_probe {
                 self.ask(Purpose::Health, effects);
             }
             return None;
@@ -115,7 +135,15 @@ impl Service {
         }
         let was = self.state;
         match verdict {
+            Verdict::Contradicted => {
+                // Asked at once whether that was a pause.
+                self.disarm(now, Reason::ProbesContradicted, effects);
+                self.next_health_probe = now;
+            }
             Verdict::Clear => {
+                if now >= self.next_health_probe && self.ask(Purpose::Health, effects) {
+                    self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
+                }
                 self.alerted = None;
                 self.told = None;
                 if self.assessment.idle {
@@ -164,7 +192,7 @@ impl Service {
             return;
         }
         let burst = &probed.burst;
-        self.asked &= probed.late;
+        *self.asked.of(probed.purpose) &= probed.late;
         match self.state {
             // A round is judged by what came in time.
             State::Withdrawn | State::Holding => {
@@ -173,20 +201,18 @@ impl Service {
                 }
             }
             State::Unarmed if !self.assessment.ready || probed.late => {}
-            State::Unarmed if burst.is_good() && probed.quick => {
-                self.armed = true;
-                self.alerted = None;
-                self.enter(State::Healthy, Reason::Armed, now, effects);
-            }
-            State::Unarmed => {
-                self.next_arming_probe = now.after(ARMING_PROBE_INTERVAL);
-                let kind = match burst {
-                    burst if !burst.is_whole() => AlertKind::ProbesUnsent,
-                    burst if burst.is_good() => AlertKind::ProbesSlow,
-                    _ => AlertKind::ProbesUnanswered,
-                };
-                self.alert(link, kind, now, effects);
-            }
+            State::Unarmed => match distrust(probed) {
+                None => {
+                    self.armed = true;
+                    self.alerted = None;
+                    self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
+                    self.enter(State::Healthy, Reason::Armed, now, effects);
+                }
+                Some(kind) => {
+                    self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
+                    self.alert(link, kind, now, effects);
+                }
+            },
             State::Healthy | State::Idle | State::Suspect | State::Blackholed => {
                 self.suspicion.burst(burst);
                 if burst.answered > 0 && self.assessment.idle {
@@ -195,9 +221,29 @@ impl Service {
                 if !burst.is_whole() {
                     self.alert(link, AlertKind::ProbesUnsent, now, effects);
                 }
+                if probed.purpose == Purpose::Health && !probed.late && !self.suspicion.is_suspicious() {
+                    self.check_probes(now, link, probed, effects);
+                }
                 self.tell(now, burst, effects);
             }
         }
+    }
+
+    /// While all is well: are probes answered as clients are? A service whose probes can't be believed is disarmed.
+    fn check_probes(&mut self, now: MonotonicTime, link: usize, probed: &Probed, effects: &mut impl Effects) {
+        let clients_were_answered = now.since(probed.burst.started_at) > self.assessment.silence;
+        if let Some(kind @ (AlertKind::ProbesUnanswered | AlertKind::ProbesSlow)) = distrust(probed)
+            && (probed.burst.answered > 0 || clients_were_answered)
+        {
+            self.disarm(now, Reason::ProbesContradicted, effects);
+            self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
+            self.alert(link, kind, now, effects);
+        }
+    }
+
+    fn disarm(&mut self, now: MonotonicTime, reason: Reason, effects: &mut impl Effects) {
+        self.armed = false;
+        self.enter(State::Unarmed, reason, now, effects);
     }
 
     /// Tells of a burst in a suspicion when its outcome is new.
@@ -225,8 +271,8 @@ impl Service {
     }
 
     /// The link went down by our hand. A service that was never armed need not answer for it to come back.
-    pub(super) fn withdrawn(&mut self, now: MonotonicTime, effects: &mut impl Effects) {
-        self.must_answer = self.armed;
+    pub(super) fn withdrawn(&mut self, now: MonotonicTime, any_armed: bool, effects: &mut impl Effects) {
+        self.must_answer = self.armed || !any_armed;
         self.returned = None;
         self.enter(State::Withdrawn, Reason::LinkDown, now, effects);
     }
@@ -264,11 +310,11 @@ impl Service {
         };
     }
 
-    pub(super) fn forgive(&mut self, unobserved: Duration, now: MonotonicTime) {
+    pub(super) fn forgive(&mut self, unobserved: Duration) {
         self.detector
             .iter_mut()
             .for_each(|detector| detector.forgive(unobserved));
-        self.suspicion.forgive(unobserved, now);
+        self.suspicion.forgive(unobserved);
     }
 
     fn ask(&mut self, purpose: Purpose, effects: &mut impl Effects) -> bool {
@@ -277,10 +323,11 @@ impl Service {
             generation: self.generation,
             purpose,
         };
-        if self.asked || !effects.probe(ask) {
+        let asked = self.asked.of(purpose);
+        if *asked || !effects.probe(ask) {
             return false;
         }
-        self.asked = true;
+        *asked = true;
         true
     }
 
@@ -327,5 +374,16 @@ impl Service {
             threshold,
             silence,
         }
+    }
+}
+
+/// Why a burst of a service that should be well shows that its probes can't be believed; `None` when it came back whole
+/// and quickly.
+fn distrust(probed: &Probed) -> Option<AlertKind> {
+    match &probed.burst {
+        burst if !burst.is_whole() => Some(AlertKind::ProbesUnsent),
+        burst if !burst.is_good() => Some(AlertKind::ProbesUnanswered),
+        _ if !probed.quick => Some(AlertKind::ProbesSlow),
+        _ => None,
     }
 }

@@ -17,6 +17,7 @@ enum Server {
 }
 
 /// A node with one link and some services on it, driven a millisecond at a time. Probes and orders take their time.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch that a test turns")]
 struct World {
     engine: Engine,
     now: MonotonicTime,
@@ -25,6 +26,9 @@ struct World {
     counters: Vec<(u64, u64)>,
     up: bool,
     marked: bool,
+    quick: bool,
+    /// A firewall eats local probes.
+    blocked: bool,
     log: Log,
     probes: Vec<(MonotonicTime, Ask)>,
     orders: Vec<(MonotonicTime, bool, MonotonicTime)>,
@@ -91,6 +95,8 @@ impl World {
             counters: vec![(0, 0); services],
             up: found == Found::Up,
             marked: found == Found::WithdrawnByUs,
+            quick: true,
+            blocked: false,
             log: Log::default(),
             probes: Vec::new(),
             orders: Vec::new(),
@@ -150,6 +156,7 @@ impl World {
                 Server::Hangs => (0, 0),
                 Server::Gone => (0, 16),
             };
+            let answered = if self.blocked { 0 } else { answered };
             self.answer(sent, ask, answered, refused);
         }
         let done = self
@@ -162,7 +169,7 @@ impl World {
                 link: 0,
                 up,
                 decided_at,
-                acknowledged_at: Some(now),
+                result: Ok(now),
             };
             self.engine.acted(&acted, now, &mut self.log);
         }
@@ -177,14 +184,17 @@ impl World {
             refused,
         };
         let Ask {
-            service, generation, ..
+            service,
+            generation,
+            purpose,
         } = ask;
         let probed = Probed {
             service,
             generation,
+            purpose,
             burst,
             late: false,
-            quick: true,
+            quick: self.quick,
         };
         self.engine.probed(self.now, &probed, &mut self.log);
     }
@@ -426,6 +436,95 @@ fn a_withdrawal_that_was_reported_failed_and_happened_is_ours() {
 }
 
 #[test]
+fn a_link_that_an_operator_lowered_just_before_a_withdrawal_is_the_operators() {
+    let mut world = World::healthy(true);
+    world.servers[0] = Server::Gone;
+    while world.orders.is_empty() {
+        world.run(1);
+    }
+    let (_, up, decided_at) = world.orders.remove(0);
+    world.up = false;
+    let acted = Acted {
+        link: 0,
+        up,
+        decided_at,
+        result: Err(Failure::NotOurs),
+    };
+    world.engine.acted(&acted, world.now, &mut world.log);
+    world.servers[0] = Server::Answers;
+    world.run(60_000);
+    assert_eq!(
+        (world.up, world.alerts(), world.told("link_changed")),
+        (false, vec![], 1)
+    );
+}
+
+#[test]
+fn a_withdrawn_link_none_of_whose_services_was_armed_comes_back_when_all_answer() {
+    let mut world = World::new(true, Found::Up, 2);
+    world.run(1);
+    world.hand(false, true);
+    world.run(4000);
+    assert!(world.up);
+}
+
+#[test]
+fn probes_that_fail_while_clients_are_answered_disarm() {
+    let mut world = World::healthy(true);
+    world.blocked = true;
+    world.run(11_000);
+    assert_eq!(
+        (world.state(), world.alerts()),
+        (State::Unarmed, vec![AlertKind::ProbesUnanswered])
+    );
+    world.servers[0] = Server::Hangs;
+    world.run(5000);
+    assert!(world.up, "what is not armed is not withdrawn");
+    world.servers[0] = Server::Answers;
+    world.blocked = false;
+    world.run(11_000);
+    assert_eq!(world.state(), State::Healthy, "and armed again when they work");
+}
+
+#[test]
+fn probes_that_have_become_slow_disarm() {
+    let mut world = World::healthy(true);
+    world.quick = false;
+    world.run(11_000);
+    assert_eq!(
+        (world.state(), world.alerts()),
+        (State::Unarmed, vec![AlertKind::ProbesSlow])
+    );
+}
+
+#[test]
+fn a_pause_shorter_than_the_floor_disarms_for_no_longer_than_a_burst_takes() {
+    let mut world = World::healthy(true);
+    world.servers[0] = Server::Hangs;
+    world.run(15);
+    world.servers[0] = Server::Answers;
+    world.run(20);
+    assert_eq!(
+        (world.up, world.state(), world.alerts()),
+        (true, State::Healthy, vec![])
+    );
+}
+
+#[test]
+fn a_burst_for_health_under_way_does_not_delay_one_for_a_suspicion() {
+    let mut world = World::healthy(true);
+    // A suspicion begins with a burst for health in flight.
+    while !world.probes.iter().any(|(_, ask)| ask.purpose == Purpose::Health) {
+        world.run(1);
+    }
+    let held = std::mem::take(&mut world.probes);
+    let fault = world.now;
+    world.servers[0] = Server::Hangs;
+    world.run(40);
+    assert!(!world.up, "{:?} {held:?}", world.now.since(fault));
+}
+
+#[test]
 fn an_old_look_at_a_link_changes_nothing() {
     let mut world = World::healthy(true);
     let before = world.now;
@@ -490,7 +589,7 @@ fn a_link_that_would_not_go_down_is_tried_again() {
                 link: 0,
                 up,
                 decided_at,
-                acknowledged_at: None,
+                result: Err(Failure::Refused),
             };
             world.engine.acted(&acted, world.now, &mut world.log);
         }
@@ -523,7 +622,7 @@ fn a_pause_of_the_daemon_is_not_silence_of_the_server() {
     let mut world = World::healthy(true);
     let pause = Duration::from_millis(500);
     world.now = world.now.after(pause);
-    world.engine.forgive(pause, world.now);
+    world.engine.forgive(pause);
     world.counters[0].0 += 5000;
     world.tick();
     assert_eq!(world.told("state"), 0);
@@ -559,7 +658,7 @@ fn results_for_strangers_change_nothing() {
         link: 99,
         up: true,
         decided_at: world.now,
-        acknowledged_at: None,
+        result: Err(Failure::Refused),
     };
     world.engine.acted(&acted, world.now, &mut world.log);
     assert_eq!(world.log.events.len(), 0);

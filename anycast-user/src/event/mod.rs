@@ -55,6 +55,8 @@ pub enum Reason {
     AnswersAgain,
     /// Answers are missing, but a local probe was answered.
     ProbesAnswered,
+    /// Clients are answered, and local probes were not, or slowly.
+    ProbesContradicted,
     /// Neither clients nor probes get an answer.
     SilentAndProbesFail,
     /// Nobody listens on the port.

@@ -147,6 +147,9 @@ impl fmt::Display for Reason {
             Self::AnswersMissing => "queries come, answers don't",
             Self::AnswersAgain => "answers come again",
             Self::ProbesAnswered => "a local probe was answered",
+            Self::ProbesContradicted => {
+                "clients are answered and local probes were not: asking again before trusting them"
+            }
             Self::SilentAndProbesFail => "queries come, no answer leaves, and local probes are not answered",
             Self::NoSocket => "no answer leaves, and nobody listens on the port",
             Self::LinkDown => "its link was put down",

@@ -3,6 +3,8 @@
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 
+use super::flags::interface_request;
+
 /// Length of the text fields of `struct ethtool_drvinfo`.
 const TEXT_BYTES: usize = 32;
 
@@ -40,19 +42,8 @@ pub fn driver(name: &str) -> Option<String> {
         reserved: [0; 12],
         counts: [0; 5],
     };
-    let mut request = libc::ifreq {
-        ifr_name: [0; libc::IFNAMSIZ],
-        ifr_ifru: libc::__c_anonymous_ifr_ifru {
-            ifru_data: (&raw mut info).cast(),
-        },
-    };
-    // The last byte stays zero.
-    if name.len() >= request.ifr_name.len() {
-        return None;
-    }
-    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
-        *to = libc::c_char::from_ne_bytes([from]);
-    }
+    let mut request = interface_request(name)?;
+    request.ifr_ifru.ifru_data = (&raw mut info).cast();
     // SAFETY: the descriptor is open; `request` is a whole `ifreq` whose data pointer is that of `info`, which has the
     // size that ETHTOOL_GDRVINFO writes (asserted above), is not otherwise borrowed and outlives the call.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };

@@ -8,6 +8,7 @@ mod choose;
 mod decode;
 mod driver;
 mod error;
+mod flags;
 mod message;
 mod socket;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub use choose::{link_switch_check, uplinks};
 pub(crate) use decode::is_up;
 pub use driver::driver;
 pub use error::NetError;
+pub use flags::UpState;
 pub(crate) use message::Request;
 pub use netlink_packet_route::address::{AddressFlags, AddressScope};
 pub use socket::Netlink;

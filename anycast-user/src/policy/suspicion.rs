@@ -58,6 +58,9 @@ pub struct SuspicionSettings {
 pub enum Verdict {
     /// Nothing is wrong.
     Clear,
+    /// Nothing is wrong with it any more: an answer left while local probes were failing. Either it was a pause, or
+    /// probes don't reach it as its clients do, and can't be believed.
+    Contradicted,
     /// Answers are missing.
     Suspect,
     /// Answers are missing on the wire, but probes are answered: they are lost on their way out.
@@ -75,8 +78,6 @@ pub struct Suspicion {
     settings: SuspicionSettings,
     /// Suspicions that may still start.
     credit: Bucket,
-    /// A burst from before this proves nothing: the daemon itself was stalled.
-    not_before: MonotonicTime,
     doubt: Option<Doubt>,
 }
 
@@ -88,6 +89,8 @@ struct Doubt {
     /// Bursts since the probes began to fail, or to be answered.
     bursts_sent: usize,
     last_sent: MonotonicTime,
+    /// For how long the daemon did not run since then.
+    stalled: Duration,
     failing: Option<Failing>,
     probes_answered: bool,
     blackholed: bool,
@@ -112,7 +115,6 @@ impl Suspicion {
         Self {
             settings,
             credit: Bucket::new(most, per_second, now),
-            not_before: now,
             doubt: None,
         }
     }
@@ -130,8 +132,13 @@ impl Suspicion {
             None => assessment.evidence >= assessment.suspicion_threshold && self.credit.take(now),
         };
         if !suspicious {
-            self.doubt = None;
-            return Verdict::Clear;
+            let doubt = self.doubt.take();
+            let contradicted = doubt.is_some_and(|doubt| doubt.failing.is_some());
+            return if contradicted {
+                Verdict::Contradicted
+            } else {
+                Verdict::Clear
+            };
         }
         let floor = self.settings.floor;
         let doubt = self.doubt.get_or_insert(Doubt {
@@ -139,6 +146,7 @@ impl Suspicion {
             next_burst: now,
             bursts_sent: 0,
             last_sent: now,
+            stalled: Duration::ZERO,
             failing: None,
             probes_answered: false,
             blackholed: false,
@@ -185,17 +193,21 @@ impl Suspicion {
         };
         doubt.bursts_sent = doubt.bursts_sent.saturating_add(1);
         doubt.last_sent = now;
+        doubt.stalled = Duration::ZERO;
         doubt.next_burst = now.after(interval);
     }
 
     /// Takes the result of a burst; also a late one, when an answer came after the window had closed.
     pub fn burst(&mut self, burst: &Burst) {
-        let not_before = self.not_before;
         let Some(doubt) = &mut self.doubt else { return };
         if burst.answered > 0 {
             doubt.failing = None;
             doubt.probes_answered = true;
-        } else if burst.is_failed() && burst.started_at >= doubt.since.max(not_before) {
+        } else if burst.is_failed()
+            && burst.started_at >= doubt.since
+            // A server that was stalled with the whole machine for most of the time had none to answer in.
+            && doubt.stalled * 2 <= burst.finished_at.since(burst.started_at)
+        {
             if doubt.probes_answered {
                 // It answered so far: ask again quickly.
                 doubt.probes_answered = false;
@@ -215,12 +227,13 @@ impl Suspicion {
         }
     }
 
-    /// The daemon did not run for `unobserved`, until `now`: probes that were under way prove nothing, and those that
-    /// failed before have not failed for longer.
-    pub fn forgive(&mut self, unobserved: Duration, now: MonotonicTime) {
-        self.not_before = now;
-        if let Some(failing) = self.doubt.as_mut().and_then(|doubt| doubt.failing.as_mut()) {
-            failing.since = failing.since.after(unobserved);
+    /// The daemon did not run for `unobserved`: probes have not failed for longer.
+    pub fn forgive(&mut self, unobserved: Duration) {
+        if let Some(doubt) = &mut self.doubt {
+            doubt.stalled += unobserved;
+            if let Some(failing) = &mut doubt.failing {
+                failing.since = failing.since.after(unobserved);
+            }
         }
     }
 }

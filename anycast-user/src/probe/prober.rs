@@ -88,6 +88,12 @@ impl Prober {
         Ok(())
     }
 
+    /// Whether its thread runs, as it should until it is told to end.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.thread.is_finished()
+    }
+
     /// Ends the thread and waits for that.
     pub fn stop(self) {
         let Self {

@@ -18,7 +18,7 @@ use super::{BurstRequest, BurstResult};
 use crate::clock::MonotonicTime;
 
 /// Bursts to one service address that are kept for late answers.
-pub(super) const KEPT_PER_ADDRESS: usize = 4;
+pub(super) const KEPT_PER_ADDRESS: usize = 12;
 /// A number of a probe is less than this: `BurstRequest::count` is a byte.
 const PROBES: u64 = 1 << 8;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(1);

@@ -204,6 +204,8 @@ impl<S: Switch> Worker<S> {
             );
             return;
         };
+        // An order is the last word: what failed before it is not tried again.
+        entry.retry = None;
         entry.attempt(
             &self.reports,
             Attempt {
@@ -228,6 +230,13 @@ impl<S: Switch> Worker<S> {
 impl<S: Switch> Entry<S> {
     fn attempt(&mut self, reports: &SyncSender<Outcome>, mut attempt: Attempt) {
         let result = self.switch.act(attempt.command.action);
+        if attempt.command.action == Action::Unmark {
+            // Nobody waits for it, and who sees the mark again will ask again.
+            if let Err(error) = result {
+                tracing::warn!("the mark of a withdrawal was not taken off: {error}");
+            }
+            return;
+        }
         let wait = BACK_OFF.get(attempt.attempts as usize);
         attempt.attempts += 1;
         match (&result, wait) {

@@ -9,6 +9,9 @@ use crate::net::NetError;
 /// Why a link was not taken down or up, or could not be prepared for it.
 #[derive(Debug, thiserror::Error)]
 pub enum RouteError {
+    /// No socket to ask whether a link is up.
+    #[error("cannot prepare to ask whether a link is up: {0}; raise the limit on open files (LimitNOFILE=)")]
+    UpState(#[source] io::Error),
     /// The kernel could not be asked, or refused.
     #[error(transparent)]
     Net(#[from] NetError),

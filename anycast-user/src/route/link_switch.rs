@@ -6,7 +6,7 @@ use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 
 use super::{RouteError, alias, is_marked};
 use crate::clock::MonotonicTime;
-use crate::net::{Link, LinkIndex, Netlink, Request, get_link, is_up};
+use crate::net::{Link, LinkIndex, Netlink, Request, UpState, get_link, is_up};
 
 /// A change of a link that the kernel made and that was seen to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,7 @@ pub struct Done {
 /// serialises. It speaks of the link by its index: a link that was deleted and made again needs a new switch.
 pub struct LinkSwitch {
     netlink: Netlink,
+    up_state: UpState,
     link: LinkIndex,
     name: String,
     /// The alias without the mark, whole: within the mark the end of a very long one is cut off.
@@ -45,6 +46,7 @@ impl LinkSwitch {
         let marked = alias::withdrawn(&alias);
         Ok(Self {
             netlink: Netlink::open()?,
+            up_state: UpState::of(&link.name).map_err(RouteError::UpState)?,
             link: link.index,
             name: link.name.clone(),
             alias,
@@ -61,7 +63,16 @@ impl LinkSwitch {
     ///
     /// Blocks while somebody else holds the kernel's RTNL lock. An error doesn't mean that the link is up: after a
     /// timeout the request may still be carried out. Trying again is always right.
+    ///
+    /// A link that is down already, and without the mark, is refused: it is an operator's, and the mark would make it
+    /// ours to raise.
     pub fn withdraw(&mut self) -> Result<Done, RouteError> {
+        if self.up_state.is_up() == Some(false) {
+            let link = self.read()?;
+            if !link.up && !is_marked(&link) {
+                return Err(RouteError::NotOurs { link: link.name });
+            }
+        }
         let sent_at = MonotonicTime::now();
         if self.netlink.exchange(&mut self.down, |_| Ok(())).is_ok() {
             return self.read_back(sent_at, false);
@@ -96,10 +107,18 @@ impl LinkSwitch {
         Ok(done)
     }
 
-    /// Takes the mark off a link, up or down, and does nothing else: for one that somebody else raised. Harmless when
+    /// Takes the mark off a link that is up, and does nothing else: for one that somebody else raised. Harmless when
     /// there is none.
     pub fn unmark(&mut self) -> Result<Done, RouteError> {
         let link = self.read()?;
+        if !link.up {
+            // It was withdrawn meanwhile: the mark is right.
+            let now = MonotonicTime::now();
+            return Ok(Done {
+                sent_at: now,
+                acknowledged_at: now,
+            });
+        }
         if link.alias.as_deref() != Some(&alias::withdrawn(&self.alias)) {
             // Somebody wrote another one, with or without the mark: from now on it is the one to keep.
             alias::announced(&link).clone_into(&mut self.alias);

@@ -204,17 +204,43 @@ fn suspicions_that_come_and_go_do_so_about_once_a_second() {
 }
 
 #[test]
-fn time_that_was_not_observed_is_no_part_of_the_floor_and_its_bursts_prove_nothing() {
+fn time_that_was_not_observed_is_no_part_of_the_floor() {
     let mut suspicion = suspicion(FLOOR);
     suspicion.tick(at(0), &evidence(100.0));
     suspicion.burst(&burst(0, 0, 0));
-    suspicion.forgive(Duration::from_millis(500), at(510));
-    suspicion.burst(&burst(505, 0, 0));
+    suspicion.forgive(Duration::from_millis(500));
+    suspicion.burst_sent(at(520));
     suspicion.burst(&burst(520, 0, 0));
-    assert_eq!(
-        suspicion.tick(at(529), &evidence(10.0)),
-        Verdict::Suspect,
-        "500 ms and one burst do not count"
-    );
+    assert_eq!(suspicion.tick(at(529), &evidence(100.0)), Verdict::Suspect);
     assert_eq!(suspicion.tick(at(530), &evidence(100.0)), DEAD);
+}
+
+#[test]
+fn a_burst_in_which_the_machine_mostly_stood_still_proves_nothing_and_another_does() {
+    let proves = |stalls: &[u64]| {
+        let mut suspicion = suspicion(Duration::ZERO);
+        suspicion.tick(at(0), &evidence(100.0));
+        suspicion.burst_sent(at(0));
+        for &stall in stalls {
+            suspicion.forgive(Duration::from_millis(stall));
+        }
+        suspicion.burst(&Burst {
+            finished_at: at(100),
+            ..burst(0, 0, 0)
+        });
+        suspicion.tick(at(1000), &evidence(100.0)) == DEAD
+    };
+    assert!(proves(&[]) && proves(&[5, 5, 5]));
+    assert!(!proves(&[60]) && !proves(&[30, 30]));
+}
+
+#[test]
+fn an_answer_while_probes_fail_contradicts_them() {
+    let mut suspicion = suspicion(FLOOR);
+    suspicion.tick(at(0), &evidence(10.0));
+    assert_eq!(suspicion.tick(at(1), &evidence(0.0)), Verdict::Clear);
+    suspicion.tick(at(10), &evidence(10.0));
+    suspicion.burst(&burst(10, 0, 0));
+    assert_eq!(suspicion.tick(at(15), &evidence(0.0)), Verdict::Contradicted);
+    assert_eq!(suspicion.tick(at(16), &evidence(0.0)), Verdict::Clear, "once");
 }

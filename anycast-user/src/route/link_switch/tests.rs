@@ -72,16 +72,32 @@ fn a_mark_is_taken_off_and_nothing_else_is_changed() {
         let link = namespace.service_link("anycast0");
         namespace.set_alias(link.index, "rack 7");
         let mut switch = LinkSwitch::open(&read(namespace)).unwrap();
-        for up in [true, false] {
-            switch.withdraw().unwrap();
-            namespace.set_up(link.index, up);
-            // The second time there is nothing to take off.
-            for _ in 0..2 {
-                switch.unmark().unwrap();
-                let unmarked = read(namespace);
-                assert_eq!((unmarked.up, unmarked.alias.as_deref()), (up, Some("rack 7")));
-            }
+        switch.withdraw().unwrap();
+        let withdrawn = read(namespace);
+        switch.unmark().unwrap();
+        assert_eq!(read(namespace), withdrawn, "down, the mark is right");
+        namespace.set_up(link.index, true);
+        // The second time there is nothing to take off.
+        for _ in 0..2 {
+            switch.unmark().unwrap();
+            let unmarked = read(namespace);
+            assert_eq!((unmarked.up, unmarked.alias.as_deref()), (true, Some("rack 7")));
         }
+    });
+}
+
+#[test]
+fn a_link_that_an_operator_lowered_is_not_marked_and_one_of_ours_may_be_withdrawn_again() {
+    in_namespace(|namespace| {
+        let link = namespace.service_link("anycast0");
+        let mut switch = LinkSwitch::open(&link).unwrap();
+        switch.withdraw().unwrap();
+        switch.withdraw().unwrap();
+        switch.announce().unwrap();
+        namespace.set_up(link.index, false);
+        let lowered = read(namespace);
+        assert!(matches!(switch.withdraw(), Err(RouteError::NotOurs { .. })));
+        assert_eq!(read(namespace), lowered);
     });
 }
 
