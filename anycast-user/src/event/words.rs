@@ -139,7 +139,7 @@ impl fmt::Display for AlertKind {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Armed => "enough answers were seen and a local probe was answered",
+            Self::Armed => "enough answers were seen and every local probe was answered",
             Self::LinkRaised => "somebody put its link up",
             Self::LinkHeld => "somebody put its link down",
             Self::NoQueries => "no queries come",
