@@ -1,4 +1,8 @@
 use super::*;
+use crate::{
+    detect,
+    policy::{Burst, SuspicionSettings},
+};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const HOLD: Duration = Duration::from_secs(3);
