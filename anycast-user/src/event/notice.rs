@@ -10,7 +10,7 @@ use crate::{
     datapath::{Attached, EgressHook, IngressHook},
 };
 
-/// What the daemon says when it starts and stops, besides [`Event`]s; these know their names themselves.
+/// What the daemon says when it starts and stops, besides [`Event`](super::Event)s; these know their names themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice<'a> {
     /// The daemon runs.
