@@ -14,9 +14,8 @@ mod context;
 mod maps;
 
 use anycast_ebpf::{
-    layout::Unclassified,
-    observe::{Observed, count, increment, observe},
-    packet::Direction,
+    packet::{Direction, Framing, View},
+    record::{active_table, recognise, record},
 };
 use aya_ebpf::{
     bindings::{TC_ACT_UNSPEC, xdp_action::XDP_PASS},
@@ -25,7 +24,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::{debug, error};
 
-use crate::context::Frame;
+use crate::{context::Frame, maps::Maps};
 
 /// What every XDP program here returns, whatever is in the packet.
 const XDP_VERDICT: u32 = XDP_PASS;
@@ -34,13 +33,29 @@ const TC_VERDICT: i32 = TC_ACT_UNSPEC;
 
 #[xdp(frags)]
 fn ingress_xdp(context: XdpContext) -> u32 {
-    record_xdp(&context, Direction::Ingress);
+    if let Some(services) = maps::services() {
+        let frame = Frame::of_xdp(&context);
+        record(
+            &Maps,
+            services,
+            &frame,
+            view(Direction::Ingress, Framing::Ethernet),
+            || frame,
+        );
+    }
     XDP_VERDICT
 }
 
 #[classifier]
 fn ingress_tc(context: TcContext) -> i32 {
-    record_tc(&context, Direction::Ingress);
+    record_tc(&context, view(Direction::Ingress, Framing::Ethernet));
+    TC_VERDICT
+}
+
+/// For devices whose packets start with the IP header.
+#[classifier]
+fn ingress_tc_ip(context: TcContext) -> i32 {
+    record_tc(&context, view(Direction::Ingress, Framing::Ip));
     TC_VERDICT
 }
 
@@ -48,31 +63,38 @@ fn ingress_tc(context: TcContext) -> i32 {
 #[classifier]
 fn egress_tc(context: TcContext) -> i32 {
     if context::is_locally_sent(&context) {
-        record_tc(&context, Direction::Egress);
+        record_tc(&context, view(Direction::Egress, Framing::Ethernet));
     }
     TC_VERDICT
 }
 
-/// Never attached: the daemon runs it once for each service, with a query of its own making, before it attaches the
+/// For devices whose packets start with the IP header.
+#[classifier]
+fn egress_tc_ip(context: TcContext) -> i32 {
+    if context::is_locally_sent(&context) {
+        record_tc(&context, view(Direction::Egress, Framing::Ip));
+    }
+    TC_VERDICT
+}
+
+/// Never attached: the daemon runs it once for each service, with a packet of its own making, before it attaches the
 /// others. It takes the same way as they do and logs where that led, instead of counting.
 ///
-/// Returns the service's index in the bank plus one, zero when it was not found.
+/// Returns the service's number plus one, zero when it was not found.
 #[classifier]
 fn self_test(context: TcContext) -> i32 {
-    let Some(table) = maps::table() else {
+    let Some(table) = maps::services().and_then(active_table) else {
         error!(&context, "the service table can't be reached");
         return 0;
     };
-    match observe(table, &Frame::of_tc(&context), Direction::Ingress) {
-        Ok(Some(Observed { slot, message })) => {
+    let view = view(Direction::Ingress, Framing::Ethernet);
+    match recognise(table, &Frame::of_tc(&context), view) {
+        Ok(Some(slot)) => {
             debug!(
                 &context,
-                "service found: classifier {}, bank index {}, recognised as a message: {}",
-                slot.classifier,
-                slot.bank,
-                u8::from(message.is_ok())
+                "service found: number {}, classifier {}", slot.service, slot.classifier
             );
-            slot.bank.cast_signed().wrapping_add(1)
+            i32::from(slot.service) + 1
         }
         Ok(None) => {
             error!(
@@ -101,47 +123,21 @@ fn baseline_tc(_: TcContext) -> i32 {
 }
 
 #[inline(always)]
-fn record_xdp(context: &XdpContext, direction: Direction) {
-    if let Some(table) = maps::table() {
-        record(observe(table, &Frame::of_xdp(context), direction), direction);
+fn view(direction: Direction, framing: Framing) -> View {
+    View {
+        direction,
+        framing,
+        tunnels: maps::tunnels(),
     }
 }
 
 #[inline(always)]
-fn record_tc(context: &TcContext, direction: Direction) {
-    let Some(table) = maps::table() else { return };
-    let mut observed = observe(table, &Frame::of_tc(context), direction);
-    let is_cut = match &observed {
-        Ok(None) => false,
-        Ok(Some(Observed { message, .. })) => *message == Err(Unclassified::Truncated),
-        Err(reason) => *reason == Unclassified::Truncated,
-    };
-    if is_cut && context::pull_headers(context) {
-        observed = observe(table, &Frame::of_tc(context), direction);
-    }
-    record(observed, direction);
-}
-
-#[inline(always)]
-fn record(observed: Result<Option<Observed<'_>>, Unclassified>, direction: Direction) {
-    match observed {
-        Ok(None) => {}
-        Ok(Some(Observed { slot, message })) => {
-            if let Some(counters) = maps::counters(slot) {
-                count(counters, direction, message.ok());
-            }
-            if let Err(reason) = message {
-                record_unclassified(reason);
-            }
-        }
-        Err(reason) => record_unclassified(reason),
-    }
-}
-
-#[inline(always)]
-fn record_unclassified(reason: Unclassified) {
-    if let Some(counter) = maps::unclassified().and_then(|counters| counters.by_reason.get_mut(reason as usize)) {
-        increment(counter);
+fn record_tc(context: &TcContext, view: View) {
+    if let Some(services) = maps::services() {
+        record(&Maps, services, &Frame::of_tc(context), view, || {
+            context::pull_headers(context);
+            Frame::of_tc(context)
+        });
     }
 }
 

@@ -1,11 +1,24 @@
 //! The maps, and the only code that touches their memory.
 
-use anycast_ebpf::layout::{Counters, Slot, Table, UnclassifiedCounters};
-use aya_ebpf::{bindings::BPF_F_MMAPABLE, helpers::bpf_get_smp_processor_id, macros::map, maps::Array};
+use anycast_ebpf::{
+    layout::{
+        Counter, Counters, Exchange, Latency, OPEN_EXCHANGES, OPEN_TRANSACTIONS, Services, Transaction,
+        UnclassifiedCounters,
+    },
+    packet::Tunnels,
+    record::Memory,
+};
+use aya_ebpf::{
+    Global,
+    bindings::BPF_F_MMAPABLE,
+    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
+    macros::map,
+    maps::Array,
+};
 
-/// The service table, written by user space before a program is attached.
+/// The services, written by user space through a mapping.
 #[map]
-static TABLE: Array<Table> = Array::with_max_entries(1, 0);
+static SERVICES: Array<Services> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// Counters by service and CPU; user space sets the number of entries and maps the memory.
 #[map]
@@ -15,31 +28,106 @@ static BANK: Array<Counters> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static UNCLASSIFIED: Array<UnclassifiedCounters> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
+/// Latency by service; user space sets the number of entries and maps the memory.
+#[map]
+static LATENCY: Array<Latency> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Sampled transactions under way.
+#[map]
+static TRANSACTIONS: Array<Transaction> = Array::with_max_entries(OPEN_TRANSACTIONS as u32, 0);
+
+/// Exchanges over TCP under way.
+#[map]
+static EXCHANGES: Array<Exchange> = Array::with_max_entries(OPEN_EXCHANGES as u32, 0);
+
+// Read-only for the programs and frozen before they are verified: the kernel removes the branches that aren't taken.
+
+/// Not zero: counters are added to atomically. User space sets it where bottom halves don't keep other programs off a
+/// CPU, on `PREEMPT_RT`.
+#[unsafe(no_mangle)]
+static ATOMIC_COUNTERS: Global<u8> = Global::new(0);
+
+/// Not zero: IP in IP is looked through.
+#[unsafe(no_mangle)]
+static LOOK_THROUGH_IP_IN_IP: Global<u8> = Global::new(0);
+
+/// UDP port of GUE to look through, in host order; zero: none.
+#[unsafe(no_mangle)]
+static GUE_PORT: Global<u16> = Global::new(0);
+
+pub(crate) fn tunnels() -> Tunnels {
+    Tunnels {
+        ip_in_ip: LOOK_THROUGH_IP_IN_IP.load() != 0,
+        gue_port: GUE_PORT.load(),
+    }
+}
+
 #[inline(always)]
-pub(crate) fn table() -> Option<&'static Table> {
-    TABLE.get(0)
+pub(crate) fn services() -> Option<&'static Services> {
+    let services = SERVICES.get_ptr(0)?;
+    // SAFETY: the map's memory lives as long as the program. User space writes only the header, of atomics, and the
+    // table that isn't active; it makes a table active after it has written it, and waits before it writes to the other.
+    Some(unsafe { &*services })
+}
+
+/// What the maps hold, for the CPU that the program runs on.
+pub(crate) struct Maps;
+
+impl Memory for Maps {
+    #[inline(always)]
+    fn counters(&self, bank: u32) -> Option<&Counters> {
+        let counters = BANK.get_ptr(bank.wrapping_add(cpu()))?;
+        // SAFETY: the map's memory lives as long as the program, and all access to it is atomic.
+        Some(unsafe { &*counters })
+    }
+
+    #[inline(always)]
+    fn unclassified(&self) -> Option<&UnclassifiedCounters> {
+        let counters = UNCLASSIFIED.get_ptr(cpu())?;
+        // SAFETY: as for `counters`.
+        Some(unsafe { &*counters })
+    }
+
+    #[inline(always)]
+    fn latency(&self, service: u16) -> Option<&Latency> {
+        let latency = LATENCY.get_ptr(u32::from(service))?;
+        // SAFETY: as for `counters`.
+        Some(unsafe { &*latency })
+    }
+
+    #[inline(always)]
+    fn transaction(&self, place: usize) -> Option<&Transaction> {
+        let transaction = TRANSACTIONS.get_ptr(place as u32)?;
+        // SAFETY: as for `counters`.
+        Some(unsafe { &*transaction })
+    }
+
+    #[inline(always)]
+    fn exchange(&self, place: usize) -> Option<&Exchange> {
+        let exchange = EXCHANGES.get_ptr(place as u32)?;
+        // SAFETY: as for `counters`.
+        Some(unsafe { &*exchange })
+    }
+
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        // SAFETY: the helper takes nothing and is allowed in every type of program.
+        unsafe { bpf_ktime_get_ns() }
+    }
+
+    #[inline(always)]
+    fn increment(&self, counter: &Counter) {
+        if ATOMIC_COUNTERS.load() == 0 {
+            // The element is this CPU's, on which bottom halves stay disabled while a program of ours runs.
+            counter.increment();
+        } else {
+            counter.increment_shared();
+        }
+    }
 }
 
 #[inline(always)]
 fn cpu() -> u32 {
     // SAFETY: the helper takes nothing and is allowed in every type of program.
     unsafe { bpf_get_smp_processor_id() }
-}
-
-/// The counters of a service on this CPU.
-#[inline(always)]
-pub(crate) fn counters(slot: &Slot) -> Option<&'static mut Counters> {
-    let counters = BANK.get_ptr_mut(slot.bank.wrapping_add(cpu()))?;
-    // SAFETY: the map's memory lives as long as the program. The element belongs to this CPU, on which bottom halves
-    // stay disabled while a program of ours runs (on PREEMPT_RT that takes PREEMPT_RT_NEEDS_BH_LOCK), so no other
-    // program holds a reference to it; user space only reads, by loads of whole words.
-    Some(unsafe { &mut *counters })
-}
-
-/// The counters of unclassified packets on this CPU.
-#[inline(always)]
-pub(crate) fn unclassified() -> Option<&'static mut UnclassifiedCounters> {
-    let counters = UNCLASSIFIED.get_ptr_mut(cpu())?;
-    // SAFETY: as for `counters`.
-    Some(unsafe { &mut *counters })
 }

@@ -1,8 +1,9 @@
 //! What a tick costs in reading: queries and answers of 64 services, summed over the CPUs, from mapped memory.
 
-use std::{hint::black_box, net::Ipv4Addr, time::Instant};
+use std::{hint::black_box, time::Instant};
 
-use anycast_user::datapath::{Datapath, Service};
+use anycast_ebpf::classify::Classifier;
+use anycast_user::datapath::{Datapath, LoadSettings, Service};
 use anyhow::Result;
 use serde::Serialize;
 
@@ -27,12 +28,9 @@ struct Report {
 
 pub(crate) fn run(arguments: &PollArgs) -> Result<()> {
     let services: Vec<Service> = (0..SERVICES)
-        .map(|last| Service {
-            address: Ipv4Addr::new(192, 0, 2, last).into(),
-            port: 53,
-        })
+        .map(|last| Service::new([192, 0, 2, last], 53, Classifier::DnsUdp))
         .collect();
-    let bank = Datapath::load(&services)?.bank();
+    let bank = Datapath::load(&services, &LoadSettings::default())?.bank();
     let mut rounds: Vec<f64> = (0..ROUNDS)
         .map(|_| {
             let start = Instant::now();

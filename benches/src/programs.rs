@@ -5,9 +5,10 @@
 //! of all programs are interleaved and the fastest time of each count is kept, a busy machine only ever adds, and only
 //! then is the difference taken: one of the same round would be too small whenever the smaller count was disturbed.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use anycast_user::datapath::{Datapath, Service};
+use anycast_ebpf::classify::Classifier;
+use anycast_user::datapath::{Datapath, LoadSettings, Service};
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
@@ -53,8 +54,9 @@ struct Cost {
 }
 
 pub(crate) fn run(arguments: &ProgramsArgs) -> Result<()> {
-    let services = [SERVICE.into(), SERVICE_V6.into()].map(|address| Service { address, port: 53 });
-    let mut datapath = Datapath::load(&services)?;
+    let services =
+        [SERVICE.into(), SERVICE_V6.into()].map(|address: IpAddr| Service::new(address, 53, Classifier::DnsUdp));
+    let mut datapath = Datapath::load(&services, &LoadSettings::default())?;
     let ebpf = datapath.ebpf_mut();
     load_baselines(ebpf)?;
     let cases = cases()?;

@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anycast_ebpf::classify::Classifier;
 use anycast_tests::{
     binaries::{Binaries, prerequisites},
     netns::Namespace,
@@ -23,7 +24,7 @@ use anycast_tests::{
     prerequisite,
     process::{Process, lines},
 };
-use anycast_user::datapath::{Datapath, Service};
+use anycast_user::datapath::{Datapath, LoadSettings, Service};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -206,11 +207,8 @@ fn xdp_that_a_driver_refuses_falls_back_to_tc() {
 }
 
 fn can_load() -> bool {
-    let service = Service {
-        address: [192, 0, 2, 53].into(),
-        port: 53,
-    };
-    prerequisite("command line", Datapath::load(&[service])).is_some()
+    let service = Service::new([192, 0, 2, 53], 53, Classifier::DnsUdp);
+    prerequisite("command line", Datapath::load(&[service], &LoadSettings::default())).is_some()
 }
 
 /// Runs the daemon until it has started, stops it, and gives all its events.

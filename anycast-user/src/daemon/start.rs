@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use anycast_ebpf::classify::Classifier;
 use anyhow::Result;
 use aya_log::EbpfLogger;
 
 use crate::{
     clock::MonotonicTime,
     config::Config,
-    datapath::{self, Datapath},
+    datapath::{self, Datapath, LoadSettings},
     detect,
     discover::{Plan, PlannedLink, PlannedService},
     engine::{Engine, Found, LinkSetup, Settings},
@@ -46,9 +47,10 @@ pub(super) fn attach(config: &Config, plan: &Plan, teller: &Teller) -> Result<Da
         .map(|service| datapath::Service {
             address: service.address,
             port: service.port,
+            classifier: Classifier::DnsUdp,
         })
         .collect();
-    let mut datapath = Datapath::load(&services)?;
+    let mut datapath = Datapath::load(&services, &LoadSettings::default())?;
     // What the programs say of the test is in the log before its verdict is known here.
     let mut log = EbpfLogger::init(datapath.ebpf_mut());
     let tested = datapath.self_test(&services);

@@ -1,20 +1,16 @@
 //! The kernel's counters, mapped into memory.
 
-use std::{
-    num::NonZeroUsize,
-    os::fd::AsFd,
-    ptr::NonNull,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
-use anycast_ebpf::layout::{Counters, RCODES, UNCLASSIFIED_REASONS, UnclassifiedCounters};
-use aya::{Ebpf, maps::Map};
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use anycast_ebpf::layout::{
+    Counter, Counters, LATENCY_BUCKETS, Latency, RCODES, SERVICES_MAX, UNCLASSIFIED_REASONS, UnclassifiedCounters,
+};
+use aya::Ebpf;
 
-use super::DatapathError;
+use super::{DatapathError, mapping::Counted};
 
 /// The counters of one service, summed over the CPUs. They only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,38 +27,83 @@ pub struct Reading {
     pub truncated: u64,
     /// Answers by rcode, in the order of [`RCODE_NAMES`](anycast_ebpf::layout::RCODE_NAMES).
     pub responses: [u64; RCODES],
+    /// Signs that nobody listens: ICMP port unreachable, TCP RST.
+    pub hints: u64,
+    /// Packets that arrived from an address of this host or of a service.
+    pub local_sources: u64,
+}
+
+/// How long the sampled transactions of a service took, and how many samples were lost. All of it only grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LatencyReading {
+    /// Transactions by the time they took; what a bucket spans says
+    /// [`bucket_start`](anycast_ebpf::latency::bucket_start).
+    pub buckets: [u64; LATENCY_BUCKETS],
+    /// Queries that were sampled.
+    pub sampled: u64,
+    /// Samples lost because another one needed their slot.
+    pub overwritten: u64,
+    /// Answers to sampled queries that were not under way any more.
+    pub mismatched: u64,
+    /// Exchanges over TCP that were not followed because their slot was taken.
+    pub not_followed: u64,
 }
 
 /// The counters of all services. Clones share the mapping, which goes when the last is dropped.
 #[derive(Clone, Debug)]
 pub struct Bank {
-    counters: Arc<Mapping>,
-    unclassified: Arc<Mapping>,
-    services: usize,
+    counters: Arc<Counted>,
+    unclassified: Arc<Counted>,
+    latency: Arc<Counted>,
+    /// The places of the services, in the order in which the daemon knows them.
+    numbers: Arc<[u16]>,
     cpus: usize,
 }
 
 const COUNTERS_WORDS: usize = size_of::<Counters>() / size_of::<u64>();
 const UNCLASSIFIED_WORDS: usize = size_of::<UnclassifiedCounters>() / size_of::<u64>();
+const LATENCY_WORDS: usize = size_of::<Latency>() / size_of::<u64>();
 
 impl Bank {
-    pub(super) fn map(ebpf: &Ebpf, services: usize, cpus: usize) -> Result<Self, DatapathError> {
+    pub(super) fn map(ebpf: &Ebpf, numbers: Vec<u16>, cpus: usize) -> Result<Self, DatapathError> {
         Ok(Self {
-            counters: Arc::new(Mapping::of(ebpf, "BANK", services.max(1) * cpus * COUNTERS_WORDS)?),
-            unclassified: Arc::new(Mapping::of(ebpf, "UNCLASSIFIED", cpus * UNCLASSIFIED_WORDS)?),
-            services,
+            counters: Arc::new(Counted::of(ebpf, "BANK", SERVICES_MAX * cpus * COUNTERS_WORDS)?),
+            unclassified: Arc::new(Counted::of(ebpf, "UNCLASSIFIED", cpus * UNCLASSIFIED_WORDS)?),
+            latency: Arc::new(Counted::of(ebpf, "LATENCY", SERVICES_MAX * LATENCY_WORDS)?),
+            numbers: numbers.into(),
             cpus,
         })
     }
 
-    pub(super) fn cpus(&self) -> usize {
-        self.cpus
+    /// A bank of the same layout in the process's own memory, for this many services and CPUs, at most
+    /// [`SERVICES_MAX`] services: nobody counts in it.
+    pub fn without_programs(services: u16, cpus: usize) -> Result<Self, DatapathError> {
+        let places = usize::from(services);
+        Ok(Self {
+            counters: Arc::new(Counted::anonymous(places * cpus * COUNTERS_WORDS)?),
+            unclassified: Arc::new(Counted::anonymous(cpus * UNCLASSIFIED_WORDS)?),
+            latency: Arc::new(Counted::anonymous(places * LATENCY_WORDS)?),
+            numbers: (0..services).collect(),
+            cpus,
+        })
+    }
+
+    /// The same memory, read as that of other services.
+    pub(super) fn with_numbers(&self, numbers: Vec<u16>) -> Self {
+        Self {
+            numbers: numbers.into(),
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn numbers(&self) -> &[u16] {
+        &self.numbers
     }
 
     /// Number of services.
     #[must_use]
     pub fn services(&self) -> usize {
-        self.services
+        self.numbers.len()
     }
 
     /// Reads the queries and answers of the `service`th service, the two that every tick needs.
@@ -70,25 +111,33 @@ impl Bank {
     /// Memory reads only. A service that doesn't exist has none.
     #[must_use]
     pub fn queries_and_answers(&self, service: usize) -> (u64, u64) {
-        self.of_service(service).fold((0, 0), |(queries, answers), counters| {
-            (queries + word(counters, 0), answers + word(counters, 1))
-        })
+        self.of_service(service)
+            .chunks_exact(COUNTERS_WORDS)
+            .fold((0, 0), |(queries, answers), counters| {
+                (queries + word(counters, 0), answers + word(counters, 1))
+            })
     }
 
     /// Reads all counters of the `service`th service.
     #[must_use]
     pub fn read(&self, service: usize) -> Reading {
         let mut sum = [0_u64; COUNTERS_WORDS];
-        for counters in self.of_service(service) {
+        for counters in self.of_service(service).chunks_exact(COUNTERS_WORDS) {
             for (sum, word) in sum.iter_mut().zip(counters) {
                 *sum += word.load(Ordering::Relaxed);
             }
         }
-        let [queries, answers, packets_in, packets_out, truncated, rest @ ..] = sum;
-        let mut responses = [0; RCODES];
-        for (response, word) in responses.iter_mut().zip(rest) {
-            *response = word;
-        }
+        let [
+            queries,
+            answers,
+            packets_in,
+            packets_out,
+            truncated,
+            responses @ ..,
+            hints,
+            local_sources,
+            _,
+        ] = sum;
         Reading {
             queries,
             answers,
@@ -96,7 +145,23 @@ impl Bank {
             packets_out,
             truncated,
             responses,
+            hints,
+            local_sources,
         }
+    }
+
+    /// Reads the latency of the `service`th service; `None` if there is no such service.
+    #[must_use]
+    pub fn latency(&self, service: usize) -> Option<LatencyReading> {
+        let words = self.place(service, &self.latency, LATENCY_WORDS);
+        let (buckets, rest) = words.split_first_chunk::<LATENCY_BUCKETS>()?;
+        Some(LatencyReading {
+            buckets: std::array::from_fn(|bucket| word(buckets, bucket)),
+            sampled: word(rest, 0),
+            overwritten: word(rest, 1),
+            mismatched: word(rest, 2),
+            not_followed: word(rest, 3),
+        })
     }
 
     /// Packets that could not be classified, by the value of
@@ -112,78 +177,58 @@ impl Bank {
         sum
     }
 
-    /// The counters of one service, an item a CPU.
-    fn of_service(&self, service: usize) -> impl Iterator<Item = &[AtomicU64]> {
-        let words = self.cpus * COUNTERS_WORDS;
-        self.counters
-            .words()
-            .get(service * words..(service + 1) * words)
-            .unwrap_or_default()
-            .chunks_exact(COUNTERS_WORDS)
+    /// The counters of one service, of one CPU after the other.
+    fn of_service(&self, service: usize) -> &[AtomicU64] {
+        self.place(service, &self.counters, self.cpus * COUNTERS_WORDS)
+    }
+
+    /// The `words` of one service.
+    fn place<'mapping>(&self, service: usize, counted: &'mapping Counted, words: usize) -> &'mapping [AtomicU64] {
+        let place = |&number: &u16| counted.words().chunks_exact(words).nth(number.into());
+        self.numbers.get(service).and_then(place).unwrap_or_default()
     }
 }
 
-fn word(counters: &[AtomicU64], index: usize) -> u64 {
-    counters.get(index).map_or(0, |word| word.load(Ordering::Relaxed))
-}
-
-/// The memory of a `BPF_F_MMAPABLE` array, read-only.
-#[derive(Debug)]
-struct Mapping {
-    start: NonNull<AtomicU64>,
-    words: usize,
-}
-
-// SAFETY: the mapping belongs to no thread, and all access is by atomic loads.
-unsafe impl Send for Mapping {}
-// SAFETY: as above.
-unsafe impl Sync for Mapping {}
-
-impl Mapping {
-    fn of(ebpf: &Ebpf, name: &'static str, words: usize) -> Result<Self, DatapathError> {
-        let Some(Map::Array(map)) = ebpf.map(name) else {
-            return Err(DatapathError::Missing(name));
-        };
-        let length = NonZeroUsize::new(words * size_of::<u64>()).ok_or(DatapathError::Missing(name))?;
-        // SAFETY: a new mapping, at an address of the kernel's choice; nothing else refers to it.
-        let start = unsafe {
-            mmap(
-                None,
-                length,
-                ProtFlags::PROT_READ,
-                MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE,
-                map.fd().as_fd(),
-                0,
-            )
+impl From<&Counters> for Reading {
+    fn from(counters: &Counters) -> Self {
+        let Counters {
+            queries,
+            answers,
+            packets_in,
+            packets_out,
+            truncated,
+            responses,
+            hints,
+            local_sources,
+            reserved: _,
+        } = counters;
+        Self {
+            queries: queries.get(),
+            answers: answers.get(),
+            packets_in: packets_in.get(),
+            packets_out: packets_out.get(),
+            truncated: truncated.get(),
+            responses: responses.each_ref().map(Counter::get),
+            hints: hints.get(),
+            local_sources: local_sources.get(),
         }
-        .map_err(|errno| DatapathError::Mmap(errno.into()))?;
-        Ok(Self {
-            start: start.cast(),
-            words,
-        })
-    }
-
-    fn words(&self) -> &[AtomicU64] {
-        // SAFETY: `start` is the page-aligned start of a mapping of `words` words that lives as long as `self`. The kernel
-        // writes them as whole words; we only load, which is sound for read-only memory where, as on all 64-bit
-        // targets, a relaxed atomic load is a plain one.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.words) }
     }
 }
 
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: start and length are those of `mmap`, and no reference outlives `self`.
-        let unmapped = unsafe { munmap(self.start.cast(), self.words * size_of::<u64>()) };
-        debug_assert!(unmapped.is_ok(), "munmap of a mapping of our own");
-    }
+fn word(words: &[AtomicU64], index: usize) -> u64 {
+    words.get(index).map_or(0, |word| word.load(Ordering::Relaxed))
 }
 
 const _: () = {
-    // `Bank::read` takes the fields in this order.
+    // `Bank` takes the fields in this order.
     use std::mem::offset_of;
     assert!(offset_of!(Counters, queries) == 0 && offset_of!(Counters, answers) == 8);
     assert!(offset_of!(Counters, packets_in) == 16 && offset_of!(Counters, packets_out) == 24);
     assert!(offset_of!(Counters, truncated) == 32 && offset_of!(Counters, responses) == 40);
+    assert!(offset_of!(Counters, hints) == 168 && offset_of!(Counters, local_sources) == 176);
     assert!(offset_of!(UnclassifiedCounters, by_reason) == 0);
+    assert!(offset_of!(Latency, buckets) == 0 && offset_of!(Latency, sampled) == 8 * LATENCY_BUCKETS);
+    assert!(offset_of!(Latency, overwritten) == 8 * (LATENCY_BUCKETS + 1));
+    assert!(offset_of!(Latency, mismatched) == 8 * (LATENCY_BUCKETS + 2));
+    assert!(offset_of!(Latency, not_followed) == 8 * (LATENCY_BUCKETS + 3));
 };

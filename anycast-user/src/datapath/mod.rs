@@ -3,21 +3,29 @@
 mod attach;
 mod bank;
 mod cpus;
+mod mapping;
 mod self_test;
+mod services;
 
-use std::net::IpAddr;
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    net::IpAddr,
+};
 
-use anycast_ebpf::layout::{Classifier, MAX_SERVICES, PROTOCOL_UDP, ServiceKey, Slot, Table};
+use anycast_ebpf::{layout::SERVICES_MAX, packet::Tunnels};
 use aya::{
-    Ebpf, EbpfError, EbpfLoader, Pod,
-    maps::{Array, MapError},
+    Ebpf, EbpfError, EbpfLoader,
+    maps::MapError,
     programs::{ProgramError, SchedClassifier, Xdp},
 };
 use thiserror::Error;
 
+use self::services::ServiceTable;
+
 pub use self::{
     attach::{Attached, EgressHook, IngressHook, Refused},
-    bank::{Bank, Reading},
+    bank::{Bank, LatencyReading, Reading},
+    services::{Service, locals, slots},
 };
 
 /// The object that `cargo xtask build-ebpf` made, empty when the daemon was built without it.
@@ -26,7 +34,12 @@ static PROGRAMS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/
 const INGRESS_XDP: &str = "ingress_xdp";
 const INGRESS_TC: &str = "ingress_tc";
 const EGRESS_TC: &str = "egress_tc";
+const INGRESS_TC_IP: &str = "ingress_tc_ip";
+const EGRESS_TC_IP: &str = "egress_tc_ip";
 const SELF_TEST: &str = "self_test";
+
+/// One in 2⁶ transactions is sampled until somebody has seen how many there are.
+const SAMPLE_EXPONENT: u32 = 6;
 
 /// What can go wrong between the programs' object and packets being counted.
 #[derive(Debug, Error)]
@@ -43,7 +56,7 @@ pub enum DatapathError {
     NotPermitted,
     /// More services than the map's layout holds.
     #[error(
-        "{0} service addresses are more than the {MAX_SERVICES} that can be counted: split them over several daemons"
+        "{0} service addresses are more than the {SERVICES_MAX} that can be counted: split them over several daemons"
     )]
     TooManyServices(usize),
     /// No collision-free table.
@@ -66,9 +79,6 @@ pub enum DatapathError {
         #[source]
         source: Box<ProgramError>,
     },
-    /// A map could not be written.
-    #[error("a BPF map could not be used")]
-    Map(#[from] Box<MapError>),
     /// The kernel would not say which CPUs there are.
     #[error("the possible CPUs can't be read from /sys/devices/system/cpu/possible: is /sys mounted?")]
     Cpus(#[source] std::io::Error),
@@ -90,28 +100,22 @@ pub enum DatapathError {
     },
 }
 
-/// One service address to count.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Service {
-    /// The service address.
-    pub address: IpAddr,
-    /// UDP port.
-    pub port: u16,
-}
-
-impl Service {
-    fn key(&self) -> ServiceKey {
-        match self.address {
-            IpAddr::V4(address) => ServiceKey::ipv4(address.octets(), PROTOCOL_UDP, self.port),
-            IpAddr::V6(address) => ServiceKey::ipv6(address.octets(), PROTOCOL_UDP, self.port),
-        }
-    }
+/// What the programs are told besides their services.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadSettings {
+    /// Addresses of this host: packets from them are no queries. Those of the services are known to be.
+    pub local_addresses: Vec<IpAddr>,
+    /// Which tunnels of a load balancer are looked through.
+    pub tunnels: Tunnels,
+    /// Count with atomic additions, for kernels on which bottom halves don't keep programs apart (`PREEMPT_RT`).
+    pub atomic_counters: bool,
 }
 
 /// The loaded programs. What is attached is detached when this is dropped.
 #[derive(Debug)]
 pub struct Datapath {
     ebpf: Ebpf,
+    services: ServiceTable,
     bank: Bank,
 }
 
@@ -119,29 +123,54 @@ impl Datapath {
     /// Loads the programs and fills the service table; nothing is attached yet.
     ///
     /// Minimum kernel version: 6.1.
-    pub fn load(services: &[Service]) -> Result<Self, DatapathError> {
+    pub fn load(services: &[Service], settings: &LoadSettings) -> Result<Self, DatapathError> {
         if PROGRAMS.is_empty() {
             return Err(DatapathError::NotBuilt);
         }
-        if services.len() > MAX_SERVICES {
-            return Err(DatapathError::TooManyServices(services.len()));
-        }
+        let LoadSettings {
+            local_addresses,
+            tunnels,
+            atomic_counters,
+        } = settings;
         let cpus = cpus::numbers_in_use().map_err(DatapathError::Cpus)?;
-        let entries = services.len().max(1) as u32 * cpus;
         let mut ebpf = EbpfLoader::new()
-            .map_max_entries("BANK", entries)
+            .map_max_entries("BANK", SERVICES_MAX as u32 * cpus)
             .map_max_entries("UNCLASSIFIED", cpus)
+            .map_max_entries("LATENCY", SERVICES_MAX as u32)
+            .override_global("ATOMIC_COUNTERS", &u8::from(*atomic_counters), true)
+            .override_global("LOOK_THROUGH_IP_IN_IP", &u8::from(tunnels.ip_in_ip), true)
+            .override_global("GUE_PORT", &tunnels.gue_port, true)
             .load(PROGRAMS)
             .map_err(load_error)?;
-        fill_table(&mut ebpf, services, cpus)?;
-        for program in [INGRESS_TC, EGRESS_TC, SELF_TEST] {
+        let mut table = ServiceTable::of(&ebpf, cpus)?;
+        table.key(RandomState::new().hash_one(0));
+        table.sample(SAMPLE_EXPONENT);
+        let numbers = table.update(services, local_addresses)?;
+        for program in [INGRESS_TC, INGRESS_TC_IP, EGRESS_TC, EGRESS_TC_IP, SELF_TEST] {
             let classifier: &mut SchedClassifier = program_mut(&mut ebpf, program)?;
             classifier.load().map_err(|error| program_error(program, error))?;
         }
         let xdp: &mut Xdp = program_mut(&mut ebpf, INGRESS_XDP)?;
         xdp.load().map_err(|error| program_error(INGRESS_XDP, error))?;
-        let bank = Bank::map(&ebpf, services.len(), cpus as usize)?;
-        Ok(Self { ebpf, bank })
+        let bank = Bank::map(&ebpf, numbers, cpus as usize)?;
+        Ok(Self {
+            ebpf,
+            services: table,
+            bank,
+        })
+    }
+
+    /// Makes `services` the ones that are counted, without losing a count of those that stay; their counters are in the
+    /// bank that this returns.
+    pub fn update(&mut self, services: &[Service], local_addresses: &[IpAddr]) -> Result<Bank, DatapathError> {
+        let numbers = self.services.update(services, local_addresses)?;
+        self.bank = self.bank.with_numbers(numbers);
+        Ok(self.bank())
+    }
+
+    /// Samples one in two to the power of `exponent` transactions for their latency.
+    pub fn sample(&self, exponent: u32) {
+        self.services.sample(exponent);
     }
 
     /// The counters; reading them takes no system call. Stays valid after the programs are gone.
@@ -154,36 +183,6 @@ impl Datapath {
     pub fn ebpf_mut(&mut self) -> &mut Ebpf {
         &mut self.ebpf
     }
-}
-
-/// The service table's entries: each service with the index of its counters of CPU 0, in a bank for `cpus` CPUs.
-#[must_use]
-pub fn slots(services: &[Service], cpus: u32) -> Vec<Slot> {
-    (0..)
-        .zip(services)
-        .map(|(index, service)| Slot {
-            key: service.key(),
-            classifier: Classifier::DnsUdp as u32,
-            bank: index * cpus,
-        })
-        .collect()
-}
-
-fn fill_table(ebpf: &mut Ebpf, services: &[Service], cpus: u32) -> Result<(), DatapathError> {
-    /// The table as aya writes it.
-    #[derive(Clone, Copy)]
-    #[repr(transparent)]
-    struct Plain(Table);
-    // SAFETY: a `Table` is `repr(C)`, holds only integers and has no padding (its size is asserted to be the sum of its
-    // fields'), so every byte of it is initialised and any bytes make a valid one.
-    unsafe impl Pod for Plain {}
-
-    let mut table = Box::new(Plain(Table::EMPTY));
-    anycast_ebpf::table::fill(&mut table.0, &slots(services, cpus)).map_err(|_| DatapathError::NoPerfectHash)?;
-    let map = ebpf.map_mut("TABLE").ok_or(DatapathError::Missing("TABLE"))?;
-    let mut map: Array<_, Plain> = map.try_into().map_err(Box::new)?;
-    map.set(0, table.as_ref(), 0).map_err(Box::new)?;
-    Ok(())
 }
 
 /// A loaded program by name.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use anycast_ebpf::layout::PROTOCOL_TCP;
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions};
 use etherparse::PacketBuilder;
 
@@ -12,13 +13,13 @@ const QUERY: [u8; 12] = [0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 impl Datapath {
     /// Sends a query for each of `services`, the ones this was loaded with, through the program that logs what the others
-    /// count, and checks that it finds the service at its place in the bank. No counter changes.
+    /// count, and checks that it finds the service with its number. No counter changes.
     ///
     /// What the program saw is in its log.
     pub fn self_test(&mut self, services: &[Service]) -> Result<(), DatapathError> {
-        let cpus = self.bank.cpus();
+        let numbers = self.bank.numbers();
         let program: &mut SchedClassifier = program_mut(&mut self.ebpf, SELF_TEST)?;
-        for (index, service) in services.iter().enumerate() {
+        for (service, &number) in services.iter().zip(numbers) {
             let not_found = || DatapathError::SelfTest(format!("{} port {}", service.address, service.port));
             let frame = query_frame(service).ok_or_else(not_found)?;
             let result = program
@@ -27,7 +28,7 @@ impl Datapath {
                     ..Default::default()
                 })
                 .map_err(|error| program_error(SELF_TEST, error))?;
-            if result.return_value as usize != index * cpus + 1 {
+            if result.return_value as usize != usize::from(number) + 1 {
                 return Err(not_found());
             }
         }
@@ -42,6 +43,9 @@ fn query_frame(service: &Service) -> Option<Vec<u8>> {
         IpAddr::V6(address) => ethernet.ipv6(Ipv6Addr::LOCALHOST.octets(), address.octets(), 64),
     };
     let mut frame = Vec::new();
-    ip.udp(1024, service.port).write(&mut frame, &QUERY).ok()?;
+    match service.classifier.protocol() {
+        PROTOCOL_TCP => ip.tcp(1024, service.port, 0, 0).write(&mut frame, &QUERY).ok()?,
+        _ => ip.udp(1024, service.port).write(&mut frame, &QUERY).ok()?,
+    }
     Some(frame)
 }

@@ -9,6 +9,7 @@ mod left_alone;
 
 mod withdrawal;
 
+use anycast_ebpf::classify::Classifier;
 use anycast_tests::binaries::{Binaries, prerequisites};
 use anycast_tests::daemon::DaemonOptions;
 use anycast_tests::event::EventKind;
@@ -17,7 +18,7 @@ use anycast_tests::node::{Family, Node};
 use anycast_tests::prerequisite;
 use anycast_tests::server::ServerKind;
 use anycast_tests::timeline::What;
-use anycast_user::datapath::{Datapath, Service};
+use anycast_user::datapath::{Datapath, LoadSettings, Service};
 use std::time::Duration;
 
 /// Low, because the machine may have few cores; high enough to arm in about a second.
@@ -31,11 +32,8 @@ const SERVER: ServerKind = ServerKind::Knot;
 
 /// The executables, or `None` when something is missing: said on standard error, a failure where all is required.
 fn binaries(test: &str) -> Option<Binaries> {
-    let service = Service {
-        address: Family::V4.service_address(),
-        port: 53,
-    };
-    prerequisite(test, Datapath::load(&[service]))?;
+    let service = Service::new(Family::V4.service_address(), 53, Classifier::DnsUdp);
+    prerequisite(test, Datapath::load(&[service], &LoadSettings::default()))?;
     prerequisite(test, prerequisites(&[SERVER]))
 }
 

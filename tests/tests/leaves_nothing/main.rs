@@ -4,6 +4,7 @@
 
 mod traces;
 
+use anycast_ebpf::classify::Classifier;
 use anycast_tests::alone::one_at_a_time;
 use anycast_tests::binaries::{Binaries, prerequisites};
 use anycast_tests::daemon::DaemonOptions;
@@ -15,7 +16,7 @@ use anycast_tests::prerequisite;
 use anycast_tests::process::{Process, descendants, lines};
 use anycast_tests::server::ServerKind;
 use anycast_tests::timeline::Silent;
-use anycast_user::datapath::{Datapath, Service};
+use anycast_user::datapath::{Datapath, LoadSettings, Service};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -62,11 +63,11 @@ fn is_gone(pid: Pid) -> bool {
 #[test]
 fn a_lab_leaves_no_namespace_process_bpf_object_pin_or_file() {
     let _alone = one_at_a_time();
-    let service = Service {
-        address: Family::V4.service_address(),
-        port: 53,
-    };
-    let loaded = prerequisite("leaves nothing", Datapath::load(&[service]).map(drop));
+    let service = Service::new(Family::V4.service_address(), 53, Classifier::DnsUdp);
+    let loaded = prerequisite(
+        "leaves nothing",
+        Datapath::load(&[service], &LoadSettings::default()).map(drop),
+    );
     let binaries = prerequisite("leaves nothing", prerequisites(&SERVERS));
     let (Some(()), Some(binaries)) = (loaded, binaries) else {
         return;

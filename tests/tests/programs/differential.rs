@@ -2,12 +2,11 @@
 //! same. That the programs pass it unchanged is checked on the way.
 
 use anycast_ebpf::{
-    layout::{Counters, Table, UNCLASSIFIED_REASONS},
-    observe::{Observed, count, increment, observe},
-    packet::Direction,
-    table,
+    host::Host,
+    layout::{Counter, UNCLASSIFIED_REASONS},
+    packet::{Direction, Framing, Tunnels, View},
 };
-use anycast_user::datapath::{Reading, slots};
+use anycast_user::datapath::{Reading, locals, slots};
 
 use crate::frames::{
     ALL, ANSWER, CLIENT, CLIENT_V6, Hook, QUERY, SERVFAIL_TRUNCATED, SERVICE, SERVICE_V6, V4, V6, everything,
@@ -20,61 +19,18 @@ const SEED: u64 = 53;
 /// Most headers end here.
 const HEADERS_BYTES: usize = 70;
 
-/// What the library on the host counts.
-struct Host {
-    table: Box<Table>,
-    counters: Vec<Counters>,
-    unclassified: [u64; UNCLASSIFIED_REASONS],
+fn host() -> Host {
+    let services = services();
+    let numbers: Vec<u16> = (0..).take(services.len()).collect();
+    Host::new(&slots(&services, &numbers, 1), &locals(&services, &[]), 0, 1).expect("a perfect hash")
 }
 
-impl Host {
-    fn new() -> Self {
-        let mut table = Box::new(Table::EMPTY);
-        let slots = slots(&services(), 1);
-        table::fill(&mut table, &slots).expect("a perfect hash");
-        Self {
-            table,
-            counters: vec![Counters::default(); slots.len()],
-            unclassified: [0; UNCLASSIFIED_REASONS],
-        }
-    }
-
-    fn take(&mut self, direction: Direction, frame: &[u8]) {
-        let reason = match observe(&self.table, &frame, direction) {
-            Ok(None) => None,
-            Ok(Some(Observed { slot, message })) => {
-                count(&mut self.counters[slot.bank as usize], direction, message.ok());
-                message.err()
-            }
-            Err(reason) => Some(reason),
-        };
-        if let Some(reason) = reason {
-            increment(&mut self.unclassified[reason as usize]);
-        }
-    }
-
-    fn everything(&self) -> (Vec<Reading>, [u64; UNCLASSIFIED_REASONS]) {
-        let reading = |counters: &Counters| {
-            let &Counters {
-                queries,
-                answers,
-                packets_in,
-                packets_out,
-                truncated,
-                responses,
-                ..
-            } = counters;
-            Reading {
-                queries,
-                answers,
-                packets_in,
-                packets_out,
-                truncated,
-                responses,
-            }
-        };
-        (self.counters.iter().map(reading).collect(), self.unclassified)
-    }
+fn everything_on(host: &Host) -> (Vec<Reading>, [u64; UNCLASSIFIED_REASONS]) {
+    let memory = host.memory();
+    (
+        memory.counters.iter().map(Reading::from).collect(),
+        memory.unclassified.by_reason.each_ref().map(Counter::get),
+    )
 }
 
 /// Frames that reach every branch of the parser, to start from.
@@ -137,7 +93,7 @@ fn mutate(random: &mut fastrand::Rng, frame: &mut Vec<u8>) {
 #[test]
 fn host_and_kernel_count_the_same() {
     let Some(mut datapath) = load() else { return };
-    let mut host = Host::new();
+    let host = host();
     let crafted = crafted();
     let mut random = fastrand::Rng::with_seed(SEED);
     for number in 0..FRAMES {
@@ -153,16 +109,21 @@ fn host_and_kernel_count_the_same() {
                 } else {
                     Direction::Ingress
                 };
-                host.take(direction, &frame);
+                let view = View {
+                    direction,
+                    framing: Framing::Ethernet,
+                    tunnels: Tunnels::default(),
+                };
+                host.record(&frame, view);
                 assert_eq!(
                     everything(&datapath),
-                    host.everything(),
+                    everything_on(&host),
                     "seed {SEED}, {number}: {hook:?} {frame:02x?}"
                 );
             }
         }
     }
-    let (readings, unclassified) = host.everything();
+    let (readings, unclassified) = everything_on(&host);
     assert!(
         unclassified.iter().all(|&count| count > 100),
         "every reason occurred: {unclassified:?}"

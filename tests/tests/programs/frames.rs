@@ -1,10 +1,8 @@
 //! Frames, and what carries them through the loaded programs.
 
-use std::net::IpAddr;
-
-use anycast_ebpf::layout::UNCLASSIFIED_REASONS;
+use anycast_ebpf::{classify::Classifier, layout::UNCLASSIFIED_REASONS};
 use anycast_tests::prerequisite;
-use anycast_user::datapath::{Datapath, Reading, Service};
+use anycast_user::datapath::{Datapath, LoadSettings, Reading, Service};
 use aya::programs::{Program, SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp};
 use etherparse::PacketBuilder;
 
@@ -28,29 +26,17 @@ pub(crate) const SERVFAIL_TRUNCATED: [u8; 12] = [0x12, 0x34, 0x82, 0x02, 0, 1, 0
 
 pub(crate) fn services() -> Vec<Service> {
     vec![
-        Service {
-            address: IpAddr::from(SERVICE),
-            port: 53,
-        },
-        Service {
-            address: IpAddr::from(SERVICE_V6),
-            port: 53,
-        },
+        Service::new(SERVICE, 53, Classifier::DnsUdp),
+        Service::new(SERVICE_V6, 53, Classifier::DnsUdp),
         // Others in the table, so that a hit is a choice.
-        Service {
-            address: IpAddr::from(SERVICE),
-            port: 5353,
-        },
-        Service {
-            address: "192.0.2.54".parse().unwrap(),
-            port: 53,
-        },
+        Service::new(SERVICE, 5353, Classifier::DnsUdp),
+        Service::new([192, 0, 2, 54], 53, Classifier::DnsUdp),
     ]
 }
 
 /// The loaded programs, or `None` where they can't be: said on stderr, a failure where everything is required.
 pub(crate) fn load() -> Option<Datapath> {
-    prerequisite("programs", Datapath::load(&services()))
+    prerequisite("programs", Datapath::load(&services(), &LoadSettings::default()))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +113,8 @@ pub(crate) fn counted(datapath: &mut Datapath, hook: Hook, service: usize, frame
         packets_out: after.packets_out - before.packets_out,
         truncated: after.truncated - before.truncated,
         responses,
+        hints: after.hints - before.hints,
+        local_sources: after.local_sources - before.local_sources,
     }
 }
 

@@ -2,7 +2,6 @@
 //! library on the host would count it.
 
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     reason = "a helper of tests fails the test"
@@ -11,10 +10,8 @@
 mod differential;
 mod frames;
 
-use std::net::IpAddr;
-
-use anycast_ebpf::layout::UNCLASSIFIED_NAMES;
-use anycast_user::datapath::{Datapath, Reading, Service};
+use anycast_ebpf::{classify::Classifier, layout::UNCLASSIFIED_NAMES};
+use anycast_user::datapath::{Datapath, LoadSettings, Reading, Service};
 use etherparse::{PacketBuilder, SingleVlanHeader, VlanId};
 use frames::*;
 
@@ -216,14 +213,8 @@ fn the_self_test_finds_every_service_and_counts_nothing() {
 
 #[test]
 fn a_service_twice_is_refused() {
-    let twice = vec![
-        Service {
-            address: IpAddr::from(SERVICE),
-            port: 53
-        };
-        2
-    ];
+    let twice = vec![Service::new(SERVICE, 53, Classifier::DnsUdp); 2];
     if load().is_some() {
-        assert!(Datapath::load(&twice).is_err());
+        assert!(Datapath::load(&twice, &LoadSettings::default()).is_err());
     }
 }

@@ -1,0 +1,87 @@
+//! Queries and answers of a service over TCP: its payload in against its payload out, a connection at a time.
+//!
+//! Segments can't be counted one against the other: a hung server still completes handshakes and acknowledges what
+//! comes, and an answer may be any number of segments. So what a client sends in one go is one query, and the first
+//! payload that comes back its answer. Where the server speaks first, the client's last segment of the handshake is a
+//! query too, as it waits for the greeting.
+
+use crate::{
+    atomic,
+    latency::{self, Hash},
+    layout::{Exchange, Latency},
+    packet::{Direction, Segment},
+};
+
+/// After this long somebody else may have the slot of an exchange that was never answered, in nanoseconds.
+const STALE_NS: u64 = 10_000_000_000;
+/// The bit of `since` that is set while the handshake is under way.
+const HANDSHAKE: u64 = 1;
+
+/// What a segment is to its service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Query,
+    Answer,
+}
+
+#[inline(always)]
+pub(crate) fn follow(
+    exchange: &Exchange,
+    latency: &Latency,
+    hash: Hash,
+    (direction, segment, server_speaks_first): (Direction, Segment, bool),
+    now: impl Fn() -> u64,
+) -> Option<Event> {
+    let Segment { flags, has_payload } = segment;
+    match direction {
+        Direction::Egress => {
+            let since = atomic::load(&exchange.since);
+            let answers = has_payload
+                && atomic::load(&exchange.tag) == hash.tag()
+                && since & HANDSHAKE == 0
+                && latency::release(&exchange.tag, hash);
+            answers.then(|| {
+                latency::add(latency, now().wrapping_sub(since));
+                Event::Answer
+            })
+        }
+        Direction::Ingress if has_payload => {
+            let is_open = atomic::load(&exchange.tag) == hash.tag() && atomic::load(&exchange.since) & HANDSHAKE == 0;
+            (!is_open && take(exchange, latency, hash, 0, now)).then(|| {
+                atomic::add(&latency.sampled, 1);
+                Event::Query
+            })
+        }
+        Direction::Ingress if server_speaks_first => match flags & (Segment::SYN | Segment::RST | Segment::ACK) {
+            Segment::SYN => {
+                take(exchange, latency, hash, HANDSHAKE, now);
+                None
+            }
+            Segment::ACK => {
+                let since = atomic::load(&exchange.since);
+                let completes = atomic::load(&exchange.tag) == hash.tag() && since & HANDSHAKE != 0;
+                completes.then(|| {
+                    atomic::store(&exchange.since, since & !HANDSHAKE);
+                    atomic::add(&latency.sampled, 1);
+                    Event::Query
+                })
+            }
+            _ => None,
+        },
+        Direction::Ingress => None,
+    }
+}
+
+/// Takes the slot, unless another connection waits in it for an answer.
+#[inline(always)]
+fn take(exchange: &Exchange, latency: &Latency, hash: Hash, handshake: u64, now: impl Fn() -> u64) -> bool {
+    let now = now();
+    let owner = atomic::load(&exchange.tag);
+    let is_free = owner == 0 || owner == hash.tag() || now.saturating_sub(atomic::load(&exchange.since)) > STALE_NS;
+    if is_free {
+        latency::replace(&exchange.tag, &exchange.since, hash, now & !HANDSHAKE | handshake);
+    } else {
+        atomic::add(&latency.not_followed, 1);
+    }
+    is_free
+}

@@ -1,0 +1,202 @@
+//! From a packet to the counters that it changes: the one place where the programs and the host decide what counts.
+
+use crate::{
+    atomic,
+    classify::{self, Classifier, Message, rcode},
+    exchange::{self, Event},
+    latency::{self, Hash},
+    layout::{
+        Counter, Counters, Exchange, Latency, OPEN_EXCHANGES, PROTOCOL_TCP, Services, Slot, Table, Transaction,
+        Unclassified, UnclassifiedCounters,
+    },
+    packet::{self, Direction, Flow, Followed, Packet, Segment, View},
+    table,
+};
+
+/// Where packets are counted: the maps of the programs, or the host's own memory.
+pub trait Memory {
+    /// The counters of the service at this place in the bank, of this CPU.
+    fn counters(&self, bank: u32) -> Option<&Counters>;
+    /// The counters of unclassified packets, of this CPU.
+    fn unclassified(&self) -> Option<&UnclassifiedCounters>;
+    /// The latency of the service of this number.
+    fn latency(&self, service: u16) -> Option<&Latency>;
+    /// The slot of a sampled transaction; `place` is less than
+    /// [`OPEN_TRANSACTIONS`](crate::layout::OPEN_TRANSACTIONS).
+    fn transaction(&self, place: usize) -> Option<&Transaction>;
+    /// The slot of an exchange over TCP; `place` is less than [`OPEN_EXCHANGES`].
+    fn exchange(&self, place: usize) -> Option<&Exchange>;
+    /// `CLOCK_MONOTONIC` in nanoseconds.
+    fn now(&self) -> u64;
+    /// Adds one to a counter.
+    fn increment(&self, counter: &Counter);
+}
+
+/// The table that is to be looked in.
+#[inline(always)]
+#[must_use]
+pub fn active_table(services: &Services) -> Option<&Table> {
+    services
+        .tables
+        .get(atomic::load(&services.settings.active) as usize & 1)
+}
+
+/// The service in `table` that a packet belongs to; an error when its ports can't be reached.
+#[inline(always)]
+pub fn recognise<'table, P: Packet>(
+    table: &'table Table,
+    packet: &P,
+    view: View,
+) -> Result<Option<&'table Slot>, Unclassified> {
+    Ok(match packet::follow(packet, view)? {
+        Followed::Flow(flow) => table::find(table, &flow.service),
+        Followed::Unreachable(_) | Followed::Other => None,
+    })
+}
+
+/// Counts a packet. Where the common shapes don't fit, `whole` may say where more of the packet is to be had.
+#[inline(always)]
+pub fn record<M: Memory, P: Packet>(
+    memory: &M,
+    services: &Services,
+    packet: &P,
+    view: View,
+    whole: impl FnOnce() -> P,
+) {
+    let Some(table) = active_table(services) else { return };
+    if let Some(flow) = packet::fast(packet, view) {
+        record_flow(memory, services, table, packet, &flow, view.direction);
+        return;
+    }
+    let packet = whole();
+    match packet::follow(&packet, view) {
+        Ok(Followed::Flow(flow)) => record_flow(memory, services, table, &packet, &flow, view.direction),
+        Ok(Followed::Unreachable(service)) => {
+            if let Some(counters) = table::find(table, &service).and_then(|slot| memory.counters(slot.bank)) {
+                memory.increment(&counters.hints);
+            }
+        }
+        Ok(Followed::Other) => {}
+        Err(reason) => record_unclassified(memory, reason),
+    }
+}
+
+/// A packet of a service is counted as one whatever it carries.
+#[inline(always)]
+fn record_flow<M: Memory, P: Packet>(
+    memory: &M,
+    services: &Services,
+    table: &Table,
+    packet: &P,
+    flow: &Flow,
+    direction: Direction,
+) {
+    let Some(slot) = table::find(table, &flow.service) else {
+        return;
+    };
+    let Some(counters) = memory.counters(slot.bank) else {
+        return;
+    };
+    match direction {
+        Direction::Ingress => {
+            memory.increment(&counters.packets_in);
+            if table::is_local(table, flow.client) {
+                memory.increment(&counters.local_sources);
+                return;
+            }
+        }
+        Direction::Egress => memory.increment(&counters.packets_out),
+    }
+    if flow.service.protocol() == PROTOCOL_TCP {
+        match packet::tcp(packet, flow) {
+            Ok(segment) => record_segment(memory, services, (slot, counters), flow, direction, segment),
+            Err(reason) => record_unclassified(memory, reason),
+        }
+    } else {
+        match classify::message(slot.classifier, packet, flow, direction) {
+            Ok(message) => record_message(memory, services, (slot, counters), flow, direction, message),
+            Err(reason) => record_unclassified(memory, reason),
+        }
+    }
+}
+
+/// A query on its way out or an answer on its way in is a packet and nothing else: it is no evidence of demand or life.
+#[inline(always)]
+fn record_message<M: Memory>(
+    memory: &M,
+    services: &Services,
+    (slot, counters): (&Slot, &Counters),
+    flow: &Flow,
+    direction: Direction,
+    message: Message,
+) {
+    let id = match (direction, message) {
+        (Direction::Ingress, Message::Query { id }) => {
+            memory.increment(&counters.queries);
+            id
+        }
+        (Direction::Egress, Message::Answer { id, truncated, codes }) => {
+            memory.increment(&counters.answers);
+            if truncated {
+                memory.increment(&counters.truncated);
+            }
+            if slot.classifier == Classifier::DnsUdp as u16
+                && let Some(responses) = counters.responses.get(rcode(codes))
+            {
+                memory.increment(responses);
+            }
+            id
+        }
+        _ => return,
+    };
+    let hash = Hash::new(atomic::load(&services.settings.secret), slot, flow, id);
+    if !hash.is_sampled(atomic::load(&services.settings.sample_mask)) || slot.classifier == Classifier::UdpOneWay as u16
+    {
+        return;
+    }
+    if let (Some(transaction), Some(latency)) = (memory.transaction(hash.transaction()), memory.latency(slot.service)) {
+        let now = || memory.now();
+        match direction {
+            Direction::Ingress => latency::open(transaction, latency, hash, now),
+            Direction::Egress => latency::close(transaction, latency, hash, now),
+        }
+    }
+}
+
+#[inline(always)]
+fn record_segment<M: Memory>(
+    memory: &M,
+    services: &Services,
+    (slot, counters): (&Slot, &Counters),
+    flow: &Flow,
+    direction: Direction,
+    segment: Segment,
+) {
+    if direction == Direction::Egress && segment.flags & Segment::RST != 0 {
+        memory.increment(&counters.hints);
+        return;
+    }
+    let hash = Hash::new(atomic::load(&services.settings.secret), slot, flow, 0);
+    let (Some(exchange), Some(latency)) = (
+        memory.exchange(hash.place(OPEN_EXCHANGES)),
+        memory.latency(slot.service),
+    ) else {
+        return;
+    };
+    let segment = (direction, segment, classify::server_speaks_first(slot.classifier));
+    match exchange::follow(exchange, latency, hash, segment, || memory.now()) {
+        Some(Event::Query) => memory.increment(&counters.queries),
+        Some(Event::Answer) => memory.increment(&counters.answers),
+        None => {}
+    }
+}
+
+#[inline(always)]
+fn record_unclassified<M: Memory>(memory: &M, reason: Unclassified) {
+    if let Some(counter) = memory
+        .unclassified()
+        .and_then(|counters| counters.by_reason.get(reason as usize))
+    {
+        memory.increment(counter);
+    }
+}
