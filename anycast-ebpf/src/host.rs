@@ -2,7 +2,11 @@
 //! fuzzing, and for the few packets of a capture that the kernel doesn't take for a test run.
 
 extern crate alloc;
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{
+    alloc::{Layout, alloc_zeroed, handle_alloc_error},
+    boxed::Box,
+    vec::Vec,
+};
 
 use crate::{
     layout::{
@@ -39,9 +43,7 @@ impl Host {
     /// Counts for the services in `slots`; `locals` are the addresses that are no clients, `sample_mask` and `secret`
     /// those of [`Settings`].
     pub fn new(slots: &[Slot], locals: &[[u64; 2]], sample_mask: u64, secret: u64) -> Result<Self, NoPerfectHash> {
-        // SAFETY: a `Services` holds only integers, for which zero is a value. (Made in place, as it is too large for a
-        // stack.)
-        let mut services = unsafe { Box::<Services>::new_zeroed().assume_init() };
+        let mut services = zeroed();
         let Services {
             settings,
             tables: [active, _],
@@ -87,6 +89,18 @@ impl Host {
     pub const fn set_time(&mut self, now: u64) {
         self.memory.now = now;
     }
+}
+
+/// Made in place: it is too large for a stack.
+fn zeroed() -> Box<Services> {
+    let layout = Layout::new::<Services>();
+    // SAFETY: the layout is not of size zero.
+    let memory = unsafe { alloc_zeroed(layout) }.cast::<Services>();
+    if memory.is_null() {
+        handle_alloc_error(layout);
+    }
+    // SAFETY: it was just allocated with the layout of a `Services`, which holds only integers: zero is a value of it.
+    unsafe { Box::from_raw(memory) }
 }
 
 impl core::fmt::Debug for Host {
