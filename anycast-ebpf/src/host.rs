@@ -95,6 +95,7 @@ impl Host {
 fn zeroed() -> Box<Services> {
     let layout = Layout::new::<Services>();
     // SAFETY: the layout is not of size zero.
+    #[expect(clippy::cast_ptr_alignment, reason = "the allocator aligns as the layout says")]
     let memory = unsafe { alloc_zeroed(layout) }.cast::<Services>();
     if memory.is_null() {
         handle_alloc_error(layout);

@@ -13,6 +13,7 @@ pub mod discover;
 pub mod engine;
 pub mod event;
 pub mod export;
+pub mod latency;
 pub mod net;
 pub mod policy;
 pub mod probe;

@@ -14,7 +14,9 @@ use tracing_appender::non_blocking::NonBlocking;
 
 use crate::{
     clock::MonotonicTime,
+    datapath::LatencyReading,
     event::{Described, Event, EventKind, Names, Notice, line},
+    latency::Latency,
     policy::State,
     status::Status,
 };
@@ -97,29 +99,41 @@ impl Teller {
         let mut services = Vec::new();
         for ((name, rate), view) in self.names.services.iter().zip(rates).zip(status.views()) {
             let (link, state) = (self.names.link(name.link), view.state.name());
-            let Rate { queries, answers } = rate;
+            let Rate {
+                queries,
+                answers,
+                latency,
+            } = rate;
+            let at = |quantile| latency.as_ref().map(|latency| latency.at(quantile).as_secs_f64() * 1e3);
+            let (median, p99) = (at(0.5), at(0.99));
             let (service, address) = (&name.service, name.address);
-            tracing::info!("{service} at {address} on {link}: {queries:.0} queries/s, {answers:.0} answers/s, {state}");
+            let took = median.zip(p99).map_or_else(String::new, |(median, p99)| {
+                format!(" in {median:.2} ms (99 %: {p99:.2} ms)")
+            });
+            tracing::info!(
+                "{service} at {address} on {link}: {queries:.0} queries/s, {answers:.0} answers/s{took}, {state}"
+            );
             services.push(json!({
                 "link": link, "service": service, "address": address, "queries_per_s": queries,
-                "answers_per_s": answers, "state": state, "evidence": view.evidence, "threshold": view.threshold,
+                "answers_per_s": answers, "latency_p50_ms": median, "latency_p99_ms": p99, "state": state, "evidence": view.evidence, "threshold": view.threshold,
             }));
         }
         self.print(|| line(MonotonicTime::now(), "report", json!({ "services": services })));
     }
 }
 
-/// Queries and answers per second of one service.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Queries and answers per second of one service, and how long the answers took that were sampled.
+#[derive(Clone, Debug)]
 struct Rate {
     queries: f64,
     answers: f64,
+    latency: Option<Latency>,
 }
 
 /// The counters at the last report.
 struct Rates {
     at: MonotonicTime,
-    counters: Vec<(u64, u64)>,
+    counters: Vec<((u64, u64), LatencyReading)>,
 }
 
 impl Rates {
@@ -137,17 +151,18 @@ impl Rates {
         before
             .iter()
             .zip(&self.counters)
-            .map(|(before, after)| Rate {
+            .map(|((before, latency_before), (after, latency))| Rate {
                 queries: after.0.saturating_sub(before.0) as f64 / seconds,
                 answers: after.1.saturating_sub(before.1) as f64 / seconds,
+                latency: Latency::between(latency_before, latency),
             })
             .collect()
     }
 }
 
-fn read(status: &Status) -> Vec<(u64, u64)> {
+fn read(status: &Status) -> Vec<((u64, u64), LatencyReading)> {
     let bank = status.bank();
     (0..bank.services())
-        .map(|service| bank.queries_and_answers(service))
+        .map(|service| (bank.queries_and_answers(service), bank.latency(service)))
         .collect()
 }

@@ -1,6 +1,7 @@
 //! The daemon: looks, loads, attaches, watches, until it is told to end. Links stay as they are then.
 
 mod look;
+mod sampling;
 mod start;
 
 use std::{
@@ -20,11 +21,12 @@ use tracing_appender::non_blocking::NonBlocking;
 
 use self::{
     look::look_after,
+    sampling::keep_to_budget,
     start::{Hands, attach, engine, lock_memory, names, tell_scheduling},
 };
 use crate::{
     config::{Config, MetricsListen},
-    datapath::Bank,
+    datapath::{Bank, SampleRate},
     discover::{Plan, discover},
     event::Notice,
     export::{
@@ -85,6 +87,7 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
             plan: &plan,
             teller: &teller,
             bank: datapath.bank(),
+            sample_rate: datapath.sample_rate(),
             report_interval: telling.report_interval,
         };
         runtime.block_on(watching.run(hands.actuator.take(), listener, ends))
@@ -102,6 +105,7 @@ struct Watching<'a> {
     plan: &'a Plan,
     teller: &'a Teller,
     bank: Bank,
+    sample_rate: SampleRate,
     report_interval: Duration,
 }
 
@@ -112,6 +116,7 @@ impl Watching<'_> {
             plan,
             teller,
             bank,
+            sample_rate,
             report_interval,
         } = self;
         let names = teller.names();
@@ -150,6 +155,7 @@ impl Watching<'_> {
         let ended = tokio::select! {
             () = teller.run(told, &status, report_interval) => ended_by_itself(),
             () = served => ended_by_itself(),
+            () = keep_to_budget(status.bank(), &sample_rate) => ended_by_itself(),
             ended = look_after(plan, &looks, &sampler) => ended,
             () = ends.come() => Ok(()),
         };

@@ -49,6 +49,17 @@ pub struct LatencyReading {
     pub not_followed: u64,
 }
 
+impl LatencyReading {
+    /// Nothing was sampled.
+    pub const NOTHING: Self = Self {
+        buckets: [0; LATENCY_BUCKETS],
+        sampled: 0,
+        overwritten: 0,
+        mismatched: 0,
+        not_followed: 0,
+    };
+}
+
 /// The counters of all services. Clones share the mapping, which goes when the last is dropped.
 #[derive(Clone, Debug)]
 pub struct Bank {
@@ -150,18 +161,17 @@ impl Bank {
         }
     }
 
-    /// Reads the latency of the `service`th service; `None` if there is no such service.
+    /// Reads the latency of the `service`th service. A service that doesn't exist has none.
     #[must_use]
-    pub fn latency(&self, service: usize) -> Option<LatencyReading> {
+    pub fn latency(&self, service: usize) -> LatencyReading {
         let words = self.place(service, &self.latency, LATENCY_WORDS);
-        let (buckets, rest) = words.split_first_chunk::<LATENCY_BUCKETS>()?;
-        Some(LatencyReading {
-            buckets: std::array::from_fn(|bucket| word(buckets, bucket)),
-            sampled: word(rest, 0),
-            overwritten: word(rest, 1),
-            mismatched: word(rest, 2),
-            not_followed: word(rest, 3),
-        })
+        LatencyReading {
+            buckets: std::array::from_fn(|bucket| word(words, bucket)),
+            sampled: word(words, LATENCY_BUCKETS),
+            overwritten: word(words, LATENCY_BUCKETS + 1),
+            mismatched: word(words, LATENCY_BUCKETS + 2),
+            not_followed: word(words, LATENCY_BUCKETS + 3),
+        }
     }
 
     /// Packets that could not be classified, by the value of

@@ -25,7 +25,7 @@ use self::services::ServiceTable;
 pub use self::{
     attach::{Attached, EgressHook, IngressHook, Refused},
     bank::{Bank, LatencyReading, Reading},
-    services::{Service, locals, slots},
+    services::{SampleRate, Service, locals, slots},
 };
 
 /// The object that `cargo xtask build-ebpf` made, empty when the daemon was built without it.
@@ -37,9 +37,6 @@ const EGRESS_TC: &str = "egress_tc";
 const INGRESS_TC_IP: &str = "ingress_tc_ip";
 const EGRESS_TC_IP: &str = "egress_tc_ip";
 const SELF_TEST: &str = "self_test";
-
-/// One in 2⁶ transactions is sampled until somebody has seen how many there are.
-const SAMPLE_EXPONENT: u32 = 6;
 
 /// What can go wrong between the programs' object and packets being counted.
 #[derive(Debug, Error)]
@@ -144,7 +141,7 @@ impl Datapath {
             .map_err(load_error)?;
         let mut table = ServiceTable::of(&ebpf, cpus)?;
         table.key(RandomState::new().hash_one(0));
-        table.sample(SAMPLE_EXPONENT);
+        table.sample_rate().set(SampleRate::AT_START);
         let numbers = table.update(services, local_addresses)?;
         for program in [INGRESS_TC, INGRESS_TC_IP, EGRESS_TC, EGRESS_TC_IP, SELF_TEST] {
             let classifier: &mut SchedClassifier = program_mut(&mut ebpf, program)?;
@@ -168,9 +165,10 @@ impl Datapath {
         Ok(self.bank())
     }
 
-    /// Samples one in two to the power of `exponent` transactions for their latency.
-    pub fn sample(&self, exponent: u32) {
-        self.services.sample(exponent);
+    /// By which the number of transactions is set that are sampled for their latency.
+    #[must_use]
+    pub fn sample_rate(&self) -> SampleRate {
+        self.services.sample_rate()
     }
 
     /// The counters; reading them takes no system call. Stays valid after the programs are gone.

@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
-    sync::atomic::Ordering::{Relaxed, Release},
+    sync::{
+        Arc,
+        atomic::Ordering::{Relaxed, Release},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -88,7 +91,7 @@ pub fn locals(services: &[Service], local_addresses: &[IpAddr]) -> Vec<[u64; 2]>
 /// The memory of the map `SERVICES`.
 #[derive(Debug)]
 pub(super) struct ServiceTable {
-    mapping: Mapping,
+    mapping: Arc<Mapping>,
     cpus: u32,
     changed: Option<Instant>,
 }
@@ -98,7 +101,7 @@ impl ServiceTable {
         let words = size_of::<Services>() / size_of::<u64>();
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         Ok(Self {
-            mapping: Mapping::of(ebpf, "SERVICES", words, protection)?,
+            mapping: Arc::new(Mapping::of(ebpf, "SERVICES", words, protection)?),
             cpus,
             changed: None,
         })
@@ -138,10 +141,8 @@ impl ServiceTable {
         Ok(numbers)
     }
 
-    /// Sets how many transactions are sampled: one in two to the power of `exponent`, at most 2³¹.
-    pub(super) fn sample(&self, exponent: u32) {
-        let mask = (1_u64 << exponent.min(31)) - 1;
-        self.settings().sample_mask.store(mask << 32, Relaxed);
+    pub(super) fn sample_rate(&self) -> SampleRate {
+        SampleRate(Arc::clone(&self.mapping))
     }
 
     /// Gives the hash of transactions its key, if it has none yet.
@@ -151,9 +152,7 @@ impl ServiceTable {
 
     /// Everything but the tables.
     fn settings(&self) -> &Settings {
-        // SAFETY: the mapping starts with the settings, is aligned, was zeroed by the kernel and lives as long as `self`.
-        // They are atomics but for words that nobody writes to.
-        unsafe { self.mapping.start().cast().as_ref() }
+        settings(&self.mapping)
     }
 
     fn table(&self, index: u64) -> *mut Table {
@@ -168,6 +167,28 @@ impl ServiceTable {
         // SAFETY: it lies in the mapping; only `update` changes a table, and never the active one.
         let slots = unsafe { &(*table).slots };
         slots.iter().filter(|slot| slot.classifier != 0).copied().collect()
+    }
+}
+
+/// What stands before the tables in the memory of the map `SERVICES`.
+fn settings(mapping: &Mapping) -> &Settings {
+    // SAFETY: the mapping starts with the settings, is aligned, was zeroed by the kernel and lives as long as the
+    // reference to it. They are atomics but for words that nobody writes to.
+    unsafe { mapping.start().cast().as_ref() }
+}
+
+/// Says how many transactions are sampled. May be used from any thread, and after the programs are gone.
+#[derive(Clone, Debug)]
+pub struct SampleRate(Arc<Mapping>);
+
+impl SampleRate {
+    /// The exponent that a new datapath starts with, until somebody has seen how many transactions there are.
+    pub const AT_START: u32 = 6;
+
+    /// Samples one in two to the power of `exponent` transactions, at most one in 2³¹.
+    pub fn set(&self, exponent: u32) {
+        let mask = (1_u64 << exponent.min(31)) - 1;
+        settings(&self.0).sample_mask.store(mask << 32, Relaxed);
     }
 }
 

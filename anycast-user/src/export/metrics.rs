@@ -7,13 +7,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, MetricEncoder, NoLabelSet, text};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::datapath::LatencyReading;
+use crate::latency;
 use crate::policy::State;
 
+use super::families::{Families, Labels};
 use super::snapshot::{LinkSnapshot, SamplerSnapshot, ServiceSnapshot, Snapshot};
 
 /// Content type of [`Exporter::encode`]'s text.
@@ -61,7 +63,10 @@ impl Collector for SnapshotCollector {
             None,
             [([], i64::from(self.0.armed()))],
         )?;
-        services(&mut out, &self.0.services())?;
+        let services = self.0.services();
+        traffic(&mut out, &services)?;
+        timing(&mut out, &services)?;
+        judgement(&mut out, &services)?;
         out.counter(
             "unclassified_packets",
             "Packets on the uplinks that could not be followed to their ports, or to a service and no DNS message, by reason.",
@@ -75,14 +80,17 @@ impl Collector for SnapshotCollector {
     }
 }
 
-fn services(out: &mut Families<'_>, services: &[ServiceSnapshot]) -> fmt::Result {
-    let labelled: Vec<_> = services
-        .iter()
-        .map(|service| (service, service.address.to_string()))
-        .collect();
-    // Every family names the same three labels; only what stands beside them differs.
-    let each = || {
-        labelled.iter().map(|(service, address)| {
+/// Each service with the three labels that every family of services has, of which it keeps the address as text.
+struct Labelled<'a>(Vec<(&'a ServiceSnapshot, String)>);
+
+impl<'a> Labelled<'a> {
+    fn new(services: &'a [ServiceSnapshot]) -> Self {
+        let text = |service: &'a ServiceSnapshot| (service, service.address.to_string());
+        Self(services.iter().map(text).collect())
+    }
+
+    fn each(&self) -> impl Iterator<Item = (Labels<'_, 3>, &ServiceSnapshot)> {
+        self.0.iter().map(|(service, address)| {
             let labels = [
                 ("link", service.link.as_str()),
                 ("service", service.service.as_str()),
@@ -90,7 +98,12 @@ fn services(out: &mut Families<'_>, services: &[ServiceSnapshot]) -> fmt::Result
             ];
             (labels, *service)
         })
-    };
+    }
+}
+
+fn traffic(out: &mut Families<'_>, services: &[ServiceSnapshot]) -> fmt::Result {
+    let labelled = Labelled::new(services);
+    let each = || labelled.each();
     out.counter(
         "queries",
         "Queries that arrived for the service address.",
@@ -100,6 +113,26 @@ fn services(out: &mut Families<'_>, services: &[ServiceSnapshot]) -> fmt::Result
         "answers",
         "Answers that left from the service address.",
         each().map(|(labels, service)| (labels, service.answers)),
+    )?;
+    out.counter(
+        "packets_received",
+        "All packets that arrived for the service's address and port.",
+        each().map(|(labels, service)| (labels, service.packets_in)),
+    )?;
+    out.counter(
+        "packets_sent",
+        "All packets that left from the service's address and port.",
+        each().map(|(labels, service)| (labels, service.packets_out)),
+    )?;
+    out.counter(
+        "hints",
+        "Signs that nobody listens: ICMP port unreachable for the service, TCP RST from it.",
+        each().map(|(labels, service)| (labels, service.hints)),
+    )?;
+    out.counter(
+        "local_packets",
+        "Packets that arrived from an address of this host or of a service, which are never queries.",
+        each().map(|(labels, service)| (labels, service.local_sources)),
     )?;
     out.counter(
         "truncated_answers",
@@ -113,7 +146,43 @@ fn services(out: &mut Families<'_>, services: &[ServiceSnapshot]) -> fmt::Result
             let rcodes = service.responses_by_rcode.iter();
             rcodes.map(move |(rcode, count)| ([link, name, address, ("rcode", *rcode)], *count))
         }),
+    )
+}
+
+fn timing(out: &mut Families<'_>, services: &[ServiceSnapshot]) -> fmt::Result {
+    let labelled = Labelled::new(services);
+    let each = || labelled.each();
+    out.histogram(
+        "latency",
+        "From query to answer, of sampled transactions.",
+        &Unit::Seconds,
+        each().map(|(labels, service)| (labels, latency::metric(&service.latency))),
     )?;
+    out.counter(
+        "latency_samples",
+        "Sampled transactions, by what became of them: followed ones have an answer or wait for it; the others were lost.",
+        each().flat_map(|([link, name, address], service)| {
+            let LatencyReading {
+                sampled,
+                overwritten,
+                mismatched,
+                not_followed,
+                ..
+            } = service.latency;
+            [
+                ("followed", sampled),
+                ("overwritten", overwritten),
+                ("mismatched", mismatched),
+                ("not-followed", not_followed),
+            ]
+            .map(|(fate, count)| ([link, name, address, ("fate", fate)], count))
+        }),
+    )
+}
+
+fn judgement(out: &mut Families<'_>, services: &[ServiceSnapshot]) -> fmt::Result {
+    let labelled = Labelled::new(services);
+    let each = || labelled.each();
     out.gauge(
         "service_state",
         "1 for the state that the service is in, 0 for the others.",
@@ -179,54 +248,4 @@ fn sampler(out: &mut Families<'_>, sampler: SamplerSnapshot) -> fmt::Result {
         "Events that were lost because their queue was full.",
         [([], sampler.events_dropped)],
     )
-}
-
-/// Writes metric families; the encoder adds the prefix, the unit and `_total`.
-struct Families<'a>(DescriptorEncoder<'a>);
-
-/// A sample's labels, keys and values.
-type Labels<'a, const N: usize> = [(&'a str, &'a str); N];
-
-impl Families<'_> {
-    fn counter<'l, const N: usize>(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = (Labels<'l, N>, u64)>,
-    ) -> fmt::Result {
-        let (encoder, kind) = (&mut self.0, MetricType::Counter);
-        let mut family = encoder.encode_descriptor(name, help, None, kind)?;
-        samples.into_iter().try_for_each(|(labels, count)| {
-            labelled(&mut family, &labels, |sample| {
-                sample.encode_counter::<NoLabelSet, _, u64>(&count, None)
-            })
-        })
-    }
-
-    fn gauge<'l, const N: usize>(
-        &mut self,
-        name: &str,
-        help: &str,
-        unit: Option<&Unit>,
-        samples: impl IntoIterator<Item = (Labels<'l, N>, impl EncodeGaugeValue)>,
-    ) -> fmt::Result {
-        let (encoder, kind) = (&mut self.0, MetricType::Gauge);
-        let mut family = encoder.encode_descriptor(name, help, unit, kind)?;
-        samples
-            .into_iter()
-            .try_for_each(|(labels, value)| labelled(&mut family, &labels, |sample| sample.encode_gauge(&value)))
-    }
-}
-
-/// Encodes one sample, without the `{}` that the encoder writes for an empty set of labels.
-fn labelled<const N: usize>(
-    family: &mut MetricEncoder<'_>,
-    labels: &Labels<'_, N>,
-    encode: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
-) -> fmt::Result {
-    if N == 0 {
-        encode(family)
-    } else {
-        encode(&mut family.encode_family(labels)?)
-    }
 }

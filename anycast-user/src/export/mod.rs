@@ -1,5 +1,6 @@
 //! What others may read: metrics over HTTP. Nothing here changes anything.
 
+mod families;
 pub mod http;
 pub mod metrics;
 mod snapshot;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::datapath::LatencyReading;
 use crate::policy::State;
 
 /// What the exporter reads at scrape time; must not disturb the sampling thread.
@@ -32,6 +33,16 @@ pub struct ServiceSnapshot {
     pub queries: u64,
     /// Answers that left.
     pub answers: u64,
+    /// All packets that arrived for the service.
+    pub packets_in: u64,
+    /// All packets that left from it.
+    pub packets_out: u64,
+    /// Signs that nobody listens: ICMP port unreachable, TCP RST.
+    pub hints: u64,
+    /// Packets from an address of this host or of a service.
+    pub local_sources: u64,
+    /// Of sampled transactions.
+    pub latency: LatencyReading,
     /// Answers with the TC bit.
     pub truncated: u64,
     /// Answers by DNS response code, each code once.

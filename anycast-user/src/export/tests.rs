@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::http::{BindError, Limits, bind, serve};
 use super::metrics::Exporter;
+use crate::datapath::LatencyReading;
 use crate::policy::State;
 
 use super::{LinkSnapshot, SamplerSnapshot, ServiceSnapshot, Snapshot};
@@ -32,6 +33,15 @@ impl Snapshot for Node {
             address: IpAddr::from([192, 0, 2, 53]),
             queries: 10,
             answers: 9,
+            packets_in: 12,
+            packets_out: 11,
+            hints: 5,
+            local_sources: 6,
+            latency: LatencyReading {
+                sampled: 4,
+                buckets: std::array::from_fn(|bucket| (bucket == 120).into()),
+                ..LatencyReading::NOTHING
+            },
             truncated: 1,
             responses_by_rcode: vec![("NOERROR", 7), ("SERVFAIL", 2)],
             state: State::Suspect,
@@ -116,10 +126,37 @@ fn every_metric_has_its_line() {
         "anycast_probe_armed 1".into(),
         format!("anycast_probe_queries_total{{{service}}} 10"),
         format!("anycast_probe_answers_total{{{service}}} 9"),
+        format!("anycast_probe_packets_received_total{{{service}}} 12"),
+        format!("anycast_probe_packets_sent_total{{{service}}} 11"),
+        format!("anycast_probe_hints_total{{{service}}} 5"),
+        format!("anycast_probe_local_packets_total{{{service}}} 6"),
         format!("anycast_probe_truncated_answers_total{{{service}}} 1"),
         format!("anycast_probe_responses_total{{{service},rcode=\"NOERROR\"}} 7"),
         format!("anycast_probe_responses_total{{{service},rcode=\"SERVFAIL\"}} 2"),
     ];
+    // One sample of 100.352 us, the middle of its bucket.
+    expected.push(format!("anycast_probe_latency_seconds_sum{{{service}}} 0.000100352"));
+    expected.push(format!("anycast_probe_latency_seconds_count{{{service}}} 1"));
+    for exponent in 16..34 {
+        let bound = f64::from(1_u32 << (exponent - 16)) * 65.536e-6;
+        let count = u8::from(exponent > 16);
+        expected.push(format!(
+            "anycast_probe_latency_seconds_bucket{{le=\"{bound}\",{service}}} {count}"
+        ));
+    }
+    expected.push(format!(
+        "anycast_probe_latency_seconds_bucket{{le=\"+Inf\",{service}}} 1"
+    ));
+    for (fate, count) in [
+        ("followed", 4),
+        ("overwritten", 0),
+        ("mismatched", 0),
+        ("not-followed", 0),
+    ] {
+        expected.push(format!(
+            "anycast_probe_latency_samples_total{{{service},fate=\"{fate}\"}} {count}"
+        ));
+    }
     expected.extend(State::ALL.map(|state| {
         let value = if state == State::Suspect { "1" } else { "0" };
         let state = state.name();
