@@ -9,7 +9,7 @@ use crate::{
         Counter, Counters, Exchange, Latency, OPEN_EXCHANGES, PROTOCOL_TCP, Services, Slot, Table, Transaction,
         Unclassified, UnclassifiedCounters,
     },
-    packet::{self, Direction, Flow, Followed, Packet, Segment, View},
+    packet::{self, Direction, Flow, Followed, Packet, Segment, Take, View},
     table,
 };
 
@@ -64,13 +64,19 @@ pub fn record<M: Memory, P: Packet>(
     whole: impl FnOnce() -> P,
 ) {
     let Some(table) = active_table(services) else { return };
-    if let Some(flow) = packet::fast(packet, view) {
-        record_flow(memory, services, table, packet, &flow, view.direction);
+    let recorder = Recorder {
+        memory,
+        services,
+        table,
+        packet,
+        direction: view.direction,
+    };
+    if packet::fast(packet, view, recorder).is_some() {
         return;
     }
-    let packet = whole();
-    match packet::follow(&packet, view) {
-        Ok(Followed::Flow(flow)) => record_flow(memory, services, table, &packet, &flow, view.direction),
+    let packet = &whole();
+    match packet::follow(packet, view) {
+        Ok(Followed::Flow(flow)) => Recorder { packet, ..recorder }.take(&flow),
         Ok(Followed::Unreachable(service)) => {
             if let Some(counters) = table::find(table, &service).and_then(|slot| memory.counters(slot.bank)) {
                 memory.increment(&counters.hints);
@@ -81,41 +87,61 @@ pub fn record<M: Memory, P: Packet>(
     }
 }
 
-/// A packet of a service is counted as one whatever it carries.
-#[inline(always)]
-fn record_flow<M: Memory, P: Packet>(
-    memory: &M,
-    services: &Services,
-    table: &Table,
-    packet: &P,
-    flow: &Flow,
+/// Counts what turns out to be a flow.
+struct Recorder<'a, M, P> {
+    memory: &'a M,
+    services: &'a Services,
+    table: &'a Table,
+    packet: &'a P,
     direction: Direction,
-) {
-    let Some(slot) = table::find(table, &flow.service) else {
-        return;
-    };
-    let Some(counters) = memory.counters(slot.bank) else {
-        return;
-    };
-    match direction {
-        Direction::Ingress => {
-            memory.increment(&counters.packets_in);
-            if table::is_local(table, flow.client) {
-                memory.increment(&counters.local_sources);
-                return;
-            }
-        }
-        Direction::Egress => memory.increment(&counters.packets_out),
+}
+
+impl<M, P> Clone for Recorder<'_, M, P> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
     }
-    if flow.service.protocol() == PROTOCOL_TCP {
-        match packet::tcp(packet, flow) {
-            Ok(segment) => record_segment(memory, services, (slot, counters), flow, direction, segment),
-            Err(reason) => record_unclassified(memory, reason),
+}
+
+impl<M, P> Copy for Recorder<'_, M, P> {}
+
+impl<M: Memory, P: Packet> Take for Recorder<'_, M, P> {
+    /// A packet of a service is counted as one whatever it carries.
+    #[inline(always)]
+    fn take(self, flow: &Flow) {
+        let Self {
+            memory,
+            services,
+            table,
+            packet,
+            direction,
+        } = self;
+        let Some(slot) = table::find(table, &flow.service) else {
+            return;
+        };
+        let Some(counters) = memory.counters(slot.bank) else {
+            return;
+        };
+        match direction {
+            Direction::Ingress => {
+                memory.increment(&counters.packets_in);
+                if table::is_local(table, flow.client) {
+                    memory.increment(&counters.local_sources);
+                    return;
+                }
+            }
+            Direction::Egress => memory.increment(&counters.packets_out),
         }
-    } else {
-        match classify::message(slot.classifier, packet, flow, direction) {
-            Ok(message) => record_message(memory, services, (slot, counters), flow, direction, message),
-            Err(reason) => record_unclassified(memory, reason),
+        if flow.service.protocol() == PROTOCOL_TCP {
+            match packet::tcp(packet, flow) {
+                Ok(segment) => record_segment(memory, services, (slot, counters), flow, direction, segment),
+                Err(reason) => record_unclassified(memory, reason),
+            }
+        } else {
+            match classify::message(slot.classifier, packet, flow, direction) {
+                Ok(message) => record_message(memory, services, (slot, counters), flow, direction, message),
+                Err(reason) => record_unclassified(memory, reason),
+            }
         }
     }
 }

@@ -3,37 +3,63 @@
 use super::{Direction, Flow, Framing, Head, Packet, View, transport::UDP_HEADER_BYTES};
 use crate::layout::{PROTOCOL_TCP, PROTOCOL_UDP, ServiceKey, halves, ipv4_mapped};
 
-const ETHERTYPE_IPV4: u16 = 0x0800;
-const ETHERTYPE_IPV6: u16 = 0x86dd;
-const ETHERTYPE_VLAN: u16 = 0x8100;
-
+const ETHERNET_BYTES: usize = 14;
+const VLAN_BYTES: usize = ETHERNET_BYTES + 4;
 /// From the start of an IPv4 header without options to the end of a DNS header over UDP; a TCP header ends there too.
 const IPV4_BYTES: usize = 20 + 8 + 12;
 /// The same for IPv6 without extension headers.
 const IPV6_BYTES: usize = 40 + 8 + 12;
-/// More fragments, and the offset of this one.
-const FRAGMENT: u16 = 0x3fff;
-const ETHERNET: usize = 14;
-const VLAN: usize = ETHERNET + 4;
 
-/// Reads UDP and TCP over IP without options or fragments, behind at most one VLAN tag, with 12 bytes or more behind
-/// the UDP header. `None`: [`follow`](super::follow) has to look.
+// Of the wire, loaded as native numbers.
+const ETHERTYPE_IPV4: u16 = 0x0800_u16.to_be();
+const ETHERTYPE_IPV6: u16 = 0x86dd_u16.to_be();
+const ETHERTYPE_VLAN: u16 = 0x8100_u16.to_be();
+/// More fragments, and the offset of this one.
+const FRAGMENT: u16 = 0x3fff_u16.to_be();
+
+/// What is done with a [`Flow`]. A continuation, and not a value that is returned: what most packets don't need, as they
+/// are nobody's, the compiler then reads only for those that do. No closure, which can't be told to be inlined.
+pub trait Take {
+    /// Takes it. To be inlined always.
+    fn take(self, flow: &Flow);
+}
+
+/// Reads UDP and TCP over IP without options or fragments, behind at most one VLAN tag, with [`Head::PAYLOAD_BYTES`] or
+/// more behind the UDP header, and hands it to `take`. `None`: [`follow`](super::follow) has to look.
 #[inline(always)]
-pub fn fast<P: Packet>(packet: &P, view: View) -> Option<Flow> {
-    let View {
-        direction,
-        framing,
-        tunnels,
-    } = view;
-    let flow = match framing {
+pub fn fast<P: Packet>(packet: &P, view: View, take: impl Take) -> Option<()> {
+    match shape(packet, view.framing)? {
+        Shape::Ipv4(bytes, start) => ipv4(bytes, start, view, take),
+        Shape::Ipv6(bytes, start) => ipv6(bytes, start, view, take),
+    }
+}
+
+/// What may be a plain IP header and what follows it, and where in the packet it starts.
+enum Shape<'packet> {
+    Ipv4(&'packet [u8; IPV4_BYTES], usize),
+    Ipv6(&'packet [u8; IPV6_BYTES], usize),
+}
+
+#[inline(always)]
+fn shape<P: Packet>(packet: &P, framing: Framing) -> Option<Shape<'_>> {
+    match framing {
         Framing::Ethernet => {
-            let bytes = packet.bytes::<{ ETHERNET + IPV4_BYTES }>(0)?;
-            match u16::from_be_bytes([bytes[12], bytes[13]]) {
-                ETHERTYPE_IPV4 => ipv4::<ETHERNET, _>(bytes, direction),
-                ETHERTYPE_IPV6 => ipv6::<ETHERNET, _>(packet.bytes::<{ ETHERNET + IPV6_BYTES }>(0)?, direction),
-                ETHERTYPE_VLAN => match u16::from_be_bytes([bytes[16], bytes[17]]) {
-                    ETHERTYPE_IPV4 => ipv4::<VLAN, _>(packet.bytes::<{ VLAN + IPV4_BYTES }>(0)?, direction),
-                    ETHERTYPE_IPV6 => ipv6::<VLAN, _>(packet.bytes::<{ VLAN + IPV6_BYTES }>(0)?, direction),
+            let bytes = packet.bytes::<{ ETHERNET_BYTES + IPV4_BYTES }>(0)?;
+            match short(bytes, 12)? {
+                ETHERTYPE_IPV4 => Some(Shape::Ipv4(bytes.last_chunk()?, ETHERNET_BYTES)),
+                ETHERTYPE_IPV6 => Some(Shape::Ipv6(
+                    packet.bytes::<{ ETHERNET_BYTES + IPV6_BYTES }>(0)?.last_chunk()?,
+                    ETHERNET_BYTES,
+                )),
+                ETHERTYPE_VLAN => match short(bytes, 16)? {
+                    ETHERTYPE_IPV4 => Some(Shape::Ipv4(
+                        packet.bytes::<{ VLAN_BYTES + IPV4_BYTES }>(0)?.last_chunk()?,
+                        VLAN_BYTES,
+                    )),
+                    ETHERTYPE_IPV6 => Some(Shape::Ipv6(
+                        packet.bytes::<{ VLAN_BYTES + IPV6_BYTES }>(0)?.last_chunk()?,
+                        VLAN_BYTES,
+                    )),
                     _ => None,
                 },
                 _ => None,
@@ -42,133 +68,114 @@ pub fn fast<P: Packet>(packet: &P, view: View) -> Option<Flow> {
         Framing::Ip => {
             let bytes = packet.bytes::<IPV4_BYTES>(0)?;
             match bytes[0] >> 4 {
-                4 => ipv4::<0, _>(bytes, direction),
-                6 => ipv6::<0, _>(packet.bytes::<IPV6_BYTES>(0)?, direction),
+                4 => Some(Shape::Ipv4(bytes, 0)),
+                6 => Some(Shape::Ipv6(packet.bytes(0)?, 0)),
                 _ => None,
             }
         }
-    }?;
-    // The port of a tunnel may be in a service's key by mistake; `follow` looks for the tunnel first.
-    let is_tunnel = tunnels.gue_port != 0
-        && direction == Direction::Ingress
-        && flow.service.protocol() == PROTOCOL_UDP
-        && flow.service.wire_port() == tunnels.gue_port.to_be();
-    (!is_tunnel).then_some(flow)
+    }
 }
 
-/// `START` is where the IP header starts in the `BYTES` that were checked.
+/// `start` is where the header starts in the packet.
 #[inline(always)]
-#[expect(
-    clippy::indexing_slicing,
-    reason = "constants; the compiler checks them for each START and BYTES"
-)]
-fn ipv4<const START: usize, const BYTES: usize>(bytes: &[u8; BYTES], direction: Direction) -> Option<Flow> {
-    const { assert!(START + IPV4_BYTES == BYTES) }
-    let short = |at: usize| [bytes[START + at], bytes[START + at + 1]];
-    let address = |at: usize| {
-        ipv4_mapped(u32::from_ne_bytes([
-            bytes[START + at],
-            bytes[START + at + 1],
-            bytes[START + at + 2],
-            bytes[START + at + 3],
-        ]))
-    };
-    let is_plain = bytes[START] == 0x45 && u16::from_be_bytes(short(6)) & FRAGMENT == 0;
-    let payload_bytes = u16::from_be_bytes(short(2)).checked_sub(20)?;
-    if !is_plain {
+fn ipv4(bytes: &[u8; IPV4_BYTES], start: usize, view: View, take: impl Take) -> Option<()> {
+    if bytes[0] != 0x45 || short(bytes, 6)? & FRAGMENT != 0 {
         return None;
     }
-    let ends = Ends {
-        addresses: (address(12), address(16)),
-        ports: (u16::from_ne_bytes(short(20)), u16::from_ne_bytes(short(22))),
+    let address = |at| chunk(bytes, at).map(|address| ipv4_mapped(u32::from_ne_bytes(address)));
+    let datagram = Plain {
+        source: address(12)?,
+        destination: address(16)?,
+        protocol: bytes[9],
+        transport: start + 20,
+        transport_bytes: u16::from_be(short(bytes, 2)?).checked_sub(20)?,
+        header: bytes.last_chunk()?,
     };
-    let head = [
-        bytes[START + 28],
-        bytes[START + 29],
-        bytes[START + 30],
-        bytes[START + 31],
-    ];
-    let udp_length = u16::from_be_bytes(short(24));
-    ends.flow(direction, bytes[START + 9], START + 20, payload_bytes, udp_length, head)
+    datagram.hand_over(view, take)
 }
 
 /// As [`ipv4`].
 #[inline(always)]
-#[expect(
-    clippy::indexing_slicing,
-    reason = "constants; the compiler checks them for each START and BYTES"
-)]
-fn ipv6<const START: usize, const BYTES: usize>(bytes: &[u8; BYTES], direction: Direction) -> Option<Flow> {
-    const { assert!(START + IPV6_BYTES == BYTES) }
-    let short = |at: usize| [bytes[START + at], bytes[START + at + 1]];
-    let address = |at: usize| {
-        let mut address = [0; 16];
-        let mut i = 0;
-        while i < 16 {
-            address[i] = bytes[START + at + i];
-            i += 1;
-        }
-        halves(address)
-    };
-    let payload_bytes = u16::from_be_bytes(short(4));
+fn ipv6(bytes: &[u8; IPV6_BYTES], start: usize, view: View, take: impl Take) -> Option<()> {
+    let payload_bytes = short(bytes, 4)?;
     // Zero: a jumbogram, or segments that the kernel has put together.
-    if bytes[START] >> 4 != 6 || payload_bytes == 0 {
+    if bytes[0] >> 4 != 6 || payload_bytes == 0 {
         return None;
     }
-    let ends = Ends {
-        addresses: (address(8), address(24)),
-        ports: (u16::from_ne_bytes(short(40)), u16::from_ne_bytes(short(42))),
+    let datagram = Plain {
+        source: halves(chunk(bytes, 8)?),
+        destination: halves(chunk(bytes, 24)?),
+        protocol: bytes[6],
+        transport: start + 40,
+        transport_bytes: u16::from_be(payload_bytes),
+        header: bytes.last_chunk()?,
     };
-    let head = [
-        bytes[START + 48],
-        bytes[START + 49],
-        bytes[START + 50],
-        bytes[START + 51],
-    ];
-    let udp_length = u16::from_be_bytes(short(44));
-    ends.flow(direction, bytes[START + 6], START + 40, payload_bytes, udp_length, head)
+    datagram.hand_over(view, take)
 }
 
-/// Source and destination.
-struct Ends {
-    addresses: ([u64; 2], [u64; 2]),
-    ports: (u16, u16),
+/// A datagram whose IP header is as plain as can be.
+struct Plain<'packet> {
+    source: [u64; 2],
+    destination: [u64; 2],
+    protocol: u8,
+    transport: usize,
+    transport_bytes: u16,
+    /// The UDP header and the start of its payload, or the TCP header.
+    header: &'packet [u8; 20],
 }
 
-impl Ends {
+impl Plain<'_> {
     #[inline(always)]
-    fn flow(
-        self,
-        direction: Direction,
-        protocol: u8,
-        transport: usize,
-        transport_bytes: u16,
-        udp_length: u16,
-        head: [u8; 4],
-    ) -> Option<Flow> {
+    fn hand_over(self, view: View, take: impl Take) -> Option<()> {
+        let Self {
+            source,
+            destination,
+            protocol,
+            transport,
+            transport_bytes,
+            header,
+        } = self;
         let head = match protocol {
-            PROTOCOL_UDP if usize::from(udp_length) >= UDP_HEADER_BYTES => Head {
+            PROTOCOL_UDP if usize::from(u16::from_be(short(header, 4)?)) >= UDP_HEADER_BYTES => Head {
                 is_known: true,
-                word: u32::from_ne_bytes(head),
+                word: u32::from_ne_bytes(chunk(header, UDP_HEADER_BYTES)?),
             },
             PROTOCOL_TCP => Head::UNKNOWN,
             _ => return None,
         };
-        let Self {
-            addresses: (source, destination),
-            ports: (source_port, destination_port),
-        } = self;
-        let (service, client) = match direction {
+        let (source_port, destination_port) = (short(header, 0)?, short(header, 2)?);
+        // A tunnel's port may be a service's by mistake: `follow` looks for the tunnel first.
+        if view.tunnels.gue_port != 0
+            && view.direction == Direction::Ingress
+            && protocol == PROTOCOL_UDP
+            && u16::from_be(destination_port) == view.tunnels.gue_port
+        {
+            return None;
+        }
+        let (service, client) = match view.direction {
             Direction::Ingress => ((destination, destination_port), (source, source_port)),
             Direction::Egress => ((source, source_port), (destination, destination_port)),
         };
-        Some(Flow {
+        take.take(&Flow {
             service: ServiceKey::new(service.0, protocol, service.1),
             client: client.0,
             client_port: client.1,
             transport,
             transport_bytes: Some(transport_bytes),
             head,
-        })
+        });
+        Some(())
     }
+}
+
+/// `N` bytes at a constant position, which the compiler knows to be there, by one load.
+#[inline(always)]
+fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk().copied()
+}
+
+/// Two bytes of the wire as a native number, likewise.
+#[inline(always)]
+fn short(bytes: &[u8], at: usize) -> Option<u16> {
+    chunk(bytes, at).map(u16::from_ne_bytes)
 }

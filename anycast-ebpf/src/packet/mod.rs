@@ -11,7 +11,7 @@ mod transport;
 mod tunnel;
 
 pub use self::{
-    fast::fast,
+    fast::{Take, fast},
     transport::{Segment, tcp},
     tunnel::Tunnels,
 };
