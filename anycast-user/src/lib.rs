@@ -3,6 +3,7 @@
 //! Data goes one way: [`datapath`] → [`sampler`] → [`detect`] → [`policy`] → [`route`], with [`probe`] asked on
 //! suspicion and [`export`] looking on. `detect` and `policy` are pure: time is an argument.
 
+pub mod capture;
 pub mod cli;
 pub mod clock;
 pub mod config;
