@@ -22,6 +22,8 @@ pub struct Cli {
 pub enum Command {
     /// Watch the services of a link; without --arm (or `armed = true`) only say what would be done
     Run(RunArgs),
+    /// Push a capture through the kernel programs, on maps of their own, and print what they count
+    Replay(ReplayArgs),
 }
 
 /// Arguments of `run`.
@@ -55,6 +57,20 @@ pub struct RunArgs {
     pub json: bool,
 }
 
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The capture: pcap or pcapng, whatever its name
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Configuration file (TOML) with the services
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// What was counted as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// More often is no use to a reader, and none at all would be a loop.
 const REPORT_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
@@ -72,10 +88,10 @@ mod tests {
 
     fn interval(text: &str) -> Option<Duration> {
         let words = ["anycast-probe", "run", "--link", "anycast0", "--report-interval", text];
-        let Cli {
-            command: Command::Run(args),
-        } = Cli::try_parse_from(words).ok()?;
-        Some(args.report_interval)
+        match Cli::try_parse_from(words).ok()?.command {
+            Command::Run(args) => Some(args.report_interval),
+            Command::Replay(_) => None,
+        }
     }
 
     #[test]

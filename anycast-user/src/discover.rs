@@ -1,6 +1,6 @@
 //! What the configuration means on this machine: links, addresses, uplinks and the DNS service, found by looking.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use procfs::net::UdpNetEntry;
 use thiserror::Error;
@@ -171,26 +171,29 @@ fn find<'a>(links: &'a [Link], name: &str) -> Result<&'a Link, NetError> {
         .ok_or_else(|| NetError::NoSuchLink { name: name.to_owned() })
 }
 
-/// The services of a link; DNS at all of its addresses when the configuration names none.
+/// The services that the configuration puts on a link; DNS at all of its addresses when it names none.
+#[must_use]
+pub fn services(link: &LinkConfig) -> Cow<'_, [ServiceConfig]> {
+    if !link.services.is_empty() {
+        return Cow::Borrowed(&link.services);
+    }
+    Cow::Owned(vec![ServiceConfig {
+        name: "dns".to_owned(),
+        protocol: Protocol::DnsUdp,
+        port: DNS_PORT,
+        addresses: None,
+    }])
+}
+
+/// The services of a link that has these addresses.
 fn services_of(wanted: &LinkConfig, addresses: &[IpAddr]) -> Result<Vec<PlannedService>, DiscoverError> {
     if addresses.is_empty() {
         return Err(DiscoverError::NoAddress {
             link: wanted.name.clone(),
         });
     }
-    let dns = [ServiceConfig {
-        name: "dns".to_owned(),
-        protocol: Protocol::DnsUdp,
-        port: DNS_PORT,
-        addresses: None,
-    }];
-    let services = if wanted.services.is_empty() {
-        &dns[..]
-    } else {
-        &wanted.services
-    };
     let mut planned = Vec::new();
-    for service in services {
+    for service in services(wanted).iter() {
         for &address in service.addresses.as_deref().unwrap_or(addresses) {
             if !addresses.contains(&address) {
                 return Err(DiscoverError::AddressNotOnLink {

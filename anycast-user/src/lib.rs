@@ -18,6 +18,7 @@ pub mod latency;
 pub mod net;
 pub mod policy;
 pub mod probe;
+pub mod replay;
 pub mod report;
 pub mod route;
 pub mod sampler;

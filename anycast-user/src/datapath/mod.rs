@@ -6,6 +6,7 @@ mod cpus;
 mod mapping;
 mod self_test;
 mod services;
+mod test_run;
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -26,6 +27,7 @@ pub use self::{
     attach::{Attached, EgressHook, IngressHook, Refused},
     bank::{Bank, LatencyReading, Reading},
     services::{SampleRate, Service, locals, slots},
+    test_run::{TEST_RUN_MAX_BYTES, TEST_RUN_MIN_BYTES},
 };
 
 /// The object that `cargo xtask build-ebpf` made, empty when the daemon was built without it.
