@@ -34,7 +34,7 @@ fn everything_on(host: &Host) -> (Vec<Reading>, [u64; UNCLASSIFIED_REASONS]) {
 }
 
 /// Frames that reach every branch of the parser, to start from.
-fn crafted() -> Vec<Vec<u8>> {
+pub(crate) fn crafted() -> Vec<Vec<u8>> {
     let extended = |extensions: &[u8], first: u8| {
         let mut frame = v6(CLIENT_V6, SERVICE_V6, (40000, 53), &QUERY);
         frame[20] = first;
@@ -72,7 +72,7 @@ fn crafted() -> Vec<Vec<u8>> {
 }
 
 /// Changes a few bytes, half of the time in the headers, and sometimes the length.
-fn mutate(random: &mut fastrand::Rng, frame: &mut Vec<u8>) {
+pub(crate) fn mutate(random: &mut fastrand::Rng, frame: &mut Vec<u8>) {
     for _ in 0..random.usize(0..4) {
         let reach = if random.bool() { HEADERS_BYTES } else { usize::MAX };
         let position = random.usize(0..frame.len().min(reach));

@@ -9,6 +9,7 @@
 
 mod differential;
 mod frames;
+mod replay;
 
 use anycast_ebpf::{classify::Classifier, layout::UNCLASSIFIED_NAMES};
 use anycast_user::datapath::{Datapath, LoadSettings, Reading, Service};
