@@ -1,7 +1,8 @@
 //! Captures made by hand: as `tcpdump -w` would write them, with what real ones seldom have.
 
 use anyhow::{Context, Result};
-use etherparse::PacketBuilder;
+use etherparse::icmpv4::DestUnreachableHeader;
+use etherparse::{Icmpv4Type, PacketBuilder};
 use std::path::{Path, PathBuf};
 
 /// A pcap file in memory: little-endian, with microseconds, packets 10 ms apart.
@@ -150,6 +151,12 @@ pub fn sample_frames() -> Result<Vec<(&'static str, Vec<u8>, usize)>> {
         let captured = frame.len();
         (what, frame, captured)
     };
+    let mut unreachable = Vec::new();
+    let quoted = query.get(14..).context("a frame has a header")?;
+    PacketBuilder::ethernet2([2; 6], [4; 6])
+        .ipv4(SERVICE, CLIENT, 64)
+        .icmpv4(Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::Port))
+        .write(&mut unreachable, quoted)?;
     // Bit 5 of byte 6 is "more fragments", byte 7 the offset in units of 8 bytes.
     Ok(vec![
         whole("ARP", arp),
@@ -174,6 +181,11 @@ pub fn sample_frames() -> Result<Vec<(&'static str, Vec<u8>, usize)>> {
         whole(
             "query with an impossible header length",
             with_ipv4_byte(query.clone(), 0, 0x44)?,
+        ),
+        whole("ICMP port unreachable", unreachable),
+        whole(
+            "query from a service address",
+            v4((SERVICE, CLIENT_PORT), service, &dns(QUERY))?,
         ),
         ("query of which 40 bytes were captured", query, 40),
         whole("query over TCP, its first segment", tcp),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use anycast_ebpf::packet::Direction;
+use anycast_ebpf::packet::{self, Direction, Followed, Framing, Tunnels, View};
 
 const ETHERNET_ADDRESSES_BYTES: usize = 12;
 const VLAN_ID_BYTES: usize = 2;
@@ -19,6 +19,31 @@ pub(super) fn of(frame: &[u8], recorded: Option<Direction>, is_service: impl Fn(
         (false, true) => Some(Direction::Ingress),
         (true, false) => Some(Direction::Egress),
         (false, false) => None,
+    }
+}
+
+/// How the programs that count packets of `direction` read a frame.
+pub(super) fn view(direction: Direction, tunnels: Tunnels) -> View {
+    View {
+        direction,
+        framing: Framing::Ethernet,
+        tunnels,
+    }
+}
+
+/// Whether a frame brings a packet for a service through a tunnel that is looked through.
+pub(super) fn is_tunnelled(frame: &[u8], tunnels: Tunnels, is_service: impl Fn(&IpAddr) -> bool) -> bool {
+    match packet::follow(&frame, view(Direction::Ingress, tunnels)) {
+        Ok(Followed::Flow(flow)) => {
+            let [high, low] = flow.service.address.map(u64::to_ne_bytes);
+            let mut address = [0; 16];
+            address
+                .iter_mut()
+                .zip(high.into_iter().chain(low))
+                .for_each(|(to, from)| *to = from);
+            is_service(&IpAddr::from(address).to_canonical())
+        }
+        _ => false,
     }
 }
 
@@ -58,9 +83,12 @@ mod tests {
     const SERVICE_V6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x53];
     const CLIENT_V6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
 
+    fn services() -> [IpAddr; 3] {
+        [SERVICES[0].into(), SERVICES[1].into(), SERVICE_V6.into()]
+    }
+
     fn direction(frame: &[u8], recorded: Option<Direction>) -> Option<Direction> {
-        let services = [SERVICES[0].into(), SERVICES[1].into(), SERVICE_V6.into()];
-        of(frame, recorded, |address| services.contains(address))
+        of(frame, recorded, |address| services().contains(address))
     }
 
     fn v4(source: [u8; 4], destination: [u8; 4]) -> Vec<u8> {
@@ -119,6 +147,26 @@ mod tests {
         let mut frame = v6(SERVICE_V6, CLIENT_V6);
         frame.truncate(62);
         assert_eq!(direction(&frame, None), Some(Direction::Egress));
+    }
+
+    #[test]
+    fn what_a_tunnel_brings_is_seen_where_it_is_looked_through() {
+        let inner_frames = [(v4(CLIENT, SERVICES[0]), 4_u8, 14), (v6(CLIENT_V6, SERVICE_V6), 41, 22)];
+        for (inner, protocol, start) in inner_frames {
+            let mut frame = v4(CLIENT, CLIENT);
+            frame.truncate(34);
+            frame[23] = protocol;
+            frame.extend(&inner[start..]);
+            let [high, low] = (frame.len() as u16 - 14).to_be_bytes();
+            frame[16..18].copy_from_slice(&[high, low]);
+            let is_tunnelled = |tunnels| is_tunnelled(&frame, tunnels, |address| services().contains(address));
+            assert_eq!(direction(&frame, None), None);
+            assert!(!is_tunnelled(Tunnels::default()));
+            assert!(is_tunnelled(Tunnels {
+                ip_in_ip: true,
+                gue_port: 0
+            }));
+        }
     }
 
     proptest! {

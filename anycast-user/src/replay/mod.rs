@@ -23,7 +23,7 @@ use std::{
 
 use anycast_ebpf::{
     layout::UNCLASSIFIED_REASONS,
-    packet::{self, Direction, Framing, Tunnels, View},
+    packet::{self, Direction, Tunnels},
 };
 
 pub use self::{
@@ -58,7 +58,7 @@ pub fn run(file: &Path, config: &Config) -> Result<Outcome, ReplayError> {
         source,
     };
     let mut capture = Capture::open(BufReader::with_capacity(READ_BYTES, input)).map_err(read)?;
-    let mut replay = Replay::new(services)?;
+    let mut replay = Replay::new(services, Tunnels::default())?;
     let mut progress = Progress::on_stderr(length);
     loop {
         let bytes_read = capture.bytes_read();
@@ -75,21 +75,13 @@ pub fn run(file: &Path, config: &Config) -> Result<Outcome, ReplayError> {
     Ok(replay.outcome(file))
 }
 
-/// How the programs that are loaded here read a packet.
-fn view(direction: Direction) -> View {
-    View {
-        direction,
-        framing: Framing::Ethernet,
-        tunnels: Tunnels::default(),
-    }
-}
-
 /// A replay under way.
 #[derive(Debug)]
 struct Replay {
     datapath: Datapath,
     services: Vec<ReplayedService>,
     addresses: HashSet<IpAddr>,
+    tunnels: Tunnels,
     frames: Frames,
     /// Packets too short for a test run, by the reason that the programs would have given.
     too_short: [u64; UNCLASSIFIED_REASONS],
@@ -100,12 +92,17 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(services: Vec<ReplayedService>) -> Result<Self, ReplayError> {
+    fn new(services: Vec<ReplayedService>, tunnels: Tunnels) -> Result<Self, ReplayError> {
         let loaded: Vec<_> = services.iter().map(ReplayedService::for_programs).collect();
+        let settings = LoadSettings {
+            tunnels,
+            ..LoadSettings::default()
+        };
         Ok(Self {
-            datapath: Datapath::load(&loaded, &LoadSettings::default())?,
+            datapath: Datapath::load(&loaded, &settings)?,
             addresses: services.iter().map(|service| service.address).collect(),
             services,
+            tunnels,
             frames: Frames::default(),
             too_short: [0; UNCLASSIFIED_REASONS],
             packets: 0,
@@ -117,16 +114,17 @@ impl Replay {
 
     fn take(&mut self, packet: &Packet<'_>) -> Result<(), DatapathError> {
         let frame = self.frames.of(packet);
-        let direction = direction::of(frame.bytes, frame.direction, |address| self.addresses.contains(address));
+        let is_service = |address: &IpAddr| self.addresses.contains(address);
+        let direction = direction::of(frame.bytes, frame.direction, is_service);
         self.packets += 1;
-        if direction.is_none() {
+        if direction.is_none() && !direction::is_tunnelled(frame.bytes, self.tunnels, is_service) {
             self.other += 1;
         }
         // Those of nobody too: they may be ones that can't be read, and then the reason is counted.
         let direction = direction.unwrap_or(Direction::Ingress);
         if frame.bytes.len() >= TEST_RUN_MIN_BYTES {
             self.datapath.test_run(direction, frame.bytes)?;
-        } else if let Err(reason) = packet::follow(&frame.bytes, view(direction))
+        } else if let Err(reason) = packet::follow(&frame.bytes, direction::view(direction, self.tunnels))
             && let Some(count) = self.too_short.get_mut(reason as usize)
         {
             *count += 1;

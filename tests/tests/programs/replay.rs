@@ -31,10 +31,10 @@ addresses = ["192.0.2.53", "2001:db8:53::53"]
 "#;
 
 fn replay(capture: &Pcap) -> Outcome {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), capture.bytes()).unwrap();
-    let config = Config::parse(SERVICES, Path::new("replay.toml")).unwrap();
-    replay::run(file.path(), &config).unwrap()
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), capture.bytes()).expect("a capture");
+    let config = Config::parse(SERVICES, Path::new("replay.toml")).expect("a configuration");
+    replay::run(file.path(), &config).expect("a replay")
 }
 
 #[test]
