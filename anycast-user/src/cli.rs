@@ -64,7 +64,7 @@ pub struct ReplayArgs {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Configuration file (TOML) with the services
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "CONFIG")]
     pub config: PathBuf,
     /// What was counted as one JSON object
     #[arg(long)]

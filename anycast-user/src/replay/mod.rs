@@ -1,6 +1,6 @@
 //! Replay: a recording through the real programs, to see what they would have counted.
 //!
-//! Each packet of a capture goes through the loaded program of its [direction], by a test run, on maps that are made for
+//! Each packet of a capture goes through the loaded program of its direction, by a test run, on maps that are made for
 //! this and go with it: nothing is attached, and what a daemon on the same machine counts stays its own.
 //!
 //! Recordings are told apart by how they start, not by their names; so far captures are the only kind.
