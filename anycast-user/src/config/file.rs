@@ -2,7 +2,7 @@
 //!
 //! Every key is optional here, so that defaults stand in one place: the types of the parent module.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::Spanned;
 
 use super::duration::Written;
@@ -17,6 +17,7 @@ pub(super) struct ConfigFile {
     pub(super) accept_no_floor: bool,
     pub(super) hook: Option<Hook>,
     pub(super) uplinks: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) encapsulation: Option<Spanned<Vec<Spanned<String>>>>,
     #[serde(default)]
     pub(super) arming: ArmingTable,
     #[serde(default, rename = "return")]
@@ -66,7 +67,25 @@ pub(super) struct LinkTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct ServiceTable {
     pub(super) name: Spanned<String>,
-    pub(super) protocol: Protocol,
+    pub(super) protocol: Named,
     pub(super) port: Spanned<u16>,
     pub(super) addresses: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+/// A protocol by its name.
+#[derive(Debug)]
+pub(super) struct Named(pub(super) Protocol);
+
+impl<'de> Deserialize<'de> for Named {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Protocol::from_name(&name).map(Self).ok_or_else(|| {
+            let known: Vec<&str> = Protocol::all().map(Protocol::name).collect();
+            // In serde's own words, which a suggestion is made from.
+            D::Error::custom(format!(
+                "unknown variant `{name}`, expected one of `{}`",
+                known.join("`, `")
+            ))
+        })
+    }
 }

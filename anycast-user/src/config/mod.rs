@@ -6,23 +6,28 @@
 
 mod check;
 mod duration;
+mod encapsulation;
 mod error;
 mod file;
+mod metrics;
+mod protocol;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 pub use duration::{DurationError, parse_duration, parse_floor};
+pub use encapsulation::Encapsulation;
 pub use error::ConfigError;
+pub use metrics::{MetricsListen, MetricsListenError};
+pub use protocol::{Protocol, has_probe};
 
 /// A checked configuration: everything the daemon needs to know before it looks at the machine.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +44,8 @@ pub struct Config {
     ///
     /// Default: `None`, those of the routing table.
     pub uplinks: Option<Vec<String>>,
+    /// What queries may be wrapped in when they arrive. Default: nothing.
+    pub encapsulation: Encapsulation,
     /// When a service is known well enough for its silence to mean something.
     pub arming: Arming,
     /// How a withdrawn link comes back: the `[return]` table.
@@ -64,14 +71,6 @@ pub enum Hook {
     XdpGeneric,
     /// The tc ingress hook: any driver.
     Tc,
-}
-
-/// The wire protocol of a service: what counts as a query and what as its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Protocol {
-    /// DNS over UDP: QR = 0 in, QR = 1 out.
-    DnsUdp,
 }
 
 /// What must have been seen of a service before its silence can withdraw anything.
@@ -102,21 +101,12 @@ pub struct Detection {
     pub node_years_between_false_alarms: f64,
 }
 
-/// Where metrics are served over HTTP, if at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricsListen {
-    /// Nowhere: no socket is opened.
-    Off,
-    /// On this address and port.
-    Address(SocketAddr),
-}
-
 /// A link whose state is the switch of an announcement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkConfig {
     /// Name of the interface, as in `ip link`: at most 15 bytes.
     pub name: String,
-    /// Services on the link, no name and no (protocol, port) twice.
+    /// Services on the link, no name and no (address, IP protocol, port) twice.
     ///
     /// Empty: find the DNS service on the link.
     pub services: Vec<ServiceConfig>,
@@ -155,6 +145,7 @@ impl Config {
             floor: Duration::from_millis(30),
             hook: Hook::default(),
             uplinks: None,
+            encapsulation: Encapsulation::default(),
             arming: Arming::default(),
             coming_back: Return::default(),
             detection: Detection::default(),
@@ -193,6 +184,14 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
+impl LinkConfig {
+    /// Whether a service on it can be asked whether it is alive: without one, nothing could ever withdraw the link.
+    #[must_use]
+    pub fn can_be_armed(&self) -> bool {
+        self.services.is_empty() || self.services.iter().any(|service| has_probe(service.protocol))
+    }
+}
+
 impl Return {
     /// The longest hold-down, which repeated withdrawals grow to.
     pub const MAX_HOLD_DOWN: Duration = Duration::from_secs(30 * 60);
@@ -223,12 +222,6 @@ impl Default for Detection {
     }
 }
 
-impl Default for MetricsListen {
-    fn default() -> Self {
-        Self::Address(SocketAddr::from((Ipv4Addr::LOCALHOST, 9853)))
-    }
-}
-
 impl Hook {
     /// The name it has in the configuration file.
     #[must_use]
@@ -245,49 +238,5 @@ impl Hook {
 impl fmt::Display for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-impl Protocol {
-    /// The name it has in the configuration file.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::DnsUdp => "dns-udp",
-        }
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Display for MetricsListen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Off => f.write_str("off"),
-            Self::Address(address) => address.fmt(f),
-        }
-    }
-}
-
-/// A place to serve metrics that is neither an address with a port nor `off`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an IP address with a port; write one like \"127.0.0.1:9853\" or \"[::1]:9853\", or \"off\"")]
-pub struct MetricsListenError(String);
-
-impl FromStr for MetricsListen {
-    type Err = MetricsListenError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "off" => Ok(Self::Off),
-            address => address
-                .parse()
-                .map(Self::Address)
-                .map_err(|_| MetricsListenError(address.to_owned())),
-        }
     }
 }

@@ -1,24 +1,27 @@
 //! Links, their services and service addresses.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use toml::Spanned;
 
 use super::super::error::Problem;
-use super::super::file::{LinkTable, ServiceTable};
-use super::super::{LinkConfig, Protocol, ServiceConfig};
+use super::super::file::{LinkTable, Named, ServiceTable};
+use super::super::{LinkConfig, ServiceConfig};
 use super::{Checked, Once, interface, not_empty};
 
 /// Longest service name in bytes: it becomes a label of every metric.
 const SERVICE_NAME_BYTES: usize = 63;
 
+/// Number of an IP protocol and port.
+type Port = (u8, u16);
 /// Who answers on the wire: no two services can.
-pub(super) type Endpoint = (IpAddr, Protocol, u16);
+pub(super) type Endpoint = (IpAddr, Port);
 
 pub(super) fn link(table: LinkTable, endpoints: &mut Once<Endpoint>) -> Checked<LinkConfig> {
     let name = interface(table.name)?;
     let mut names = Once::new();
-    let mut ports = Once::new();
+    let mut ports = HashMap::new();
     let mut services = Vec::with_capacity(table.services.len());
     for table in table.services {
         let name_span = table.name.span();
@@ -27,13 +30,31 @@ pub(super) fn link(table: LinkTable, endpoints: &mut Once<Endpoint>) -> Checked<
         names.take(service.name.clone(), &name_span, || {
             format!("the service `{}` is on link `{name}` twice", service.name)
         })?;
-        ports.take((service.protocol, service.port), &port_span, || {
-            let ServiceConfig { protocol, port, .. } = service;
-            format!("{protocol} on port {port} is on link `{name}` twice")
-        })?;
+        // A service without addresses has all of the link's, so there is none left for another one on its port.
+        let takes_all = service.addresses.is_none();
+        let port = (service.protocol.protocol(), service.port);
+        if let Some(all_taken) = ports.insert(port, takes_all)
+            && (all_taken || takes_all)
+        {
+            return Err(Problem::new(
+                port_span,
+                format!("{} is on link `{name}` twice", in_words(port)),
+                "remove one of the two, or name the `addresses` of both",
+            ));
+        }
         services.push(service);
     }
     Ok(LinkConfig { name, services })
+}
+
+/// A port as people write it: `UDP port 53`.
+fn in_words((protocol, port): Port) -> String {
+    let protocol = match i32::from(protocol) {
+        libc::IPPROTO_UDP => "UDP".to_owned(),
+        libc::IPPROTO_TCP => "TCP".to_owned(),
+        other => format!("IP protocol {other}"),
+    };
+    format!("{protocol} port {port}")
 }
 
 fn service(table: ServiceTable, endpoints: &mut Once<Endpoint>) -> Checked<ServiceConfig> {
@@ -47,6 +68,7 @@ fn service(table: ServiceTable, endpoints: &mut Once<Endpoint>) -> Checked<Servi
             "use 1 to 63 letters, digits, '-', '_' and '.', like \"dns\"",
         ));
     }
+    let Named(protocol) = table.protocol;
     let port = *table.port.get_ref();
     if port == 0 {
         return Err(Problem::new(
@@ -61,8 +83,9 @@ fn service(table: ServiceTable, endpoints: &mut Once<Endpoint>) -> Checked<Servi
         let mut checked = Vec::with_capacity(list.get_ref().len());
         for written in list.into_inner() {
             let address = address(&written)?;
-            endpoints.take((address, table.protocol, port), &written.span(), || {
-                format!("{address}, {} port {port}, is configured twice", table.protocol)
+            let port = (protocol.protocol(), port);
+            endpoints.take((address, port), &written.span(), || {
+                format!("{address}, {}, is configured twice", in_words(port))
             })?;
             checked.push(address);
         }
@@ -70,7 +93,7 @@ fn service(table: ServiceTable, endpoints: &mut Once<Endpoint>) -> Checked<Servi
     }
     Ok(ServiceConfig {
         name,
-        protocol: table.protocol,
+        protocol,
         port,
         addresses,
     })

@@ -10,9 +10,10 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::duration::Written;
+use super::encapsulation::Item;
 use super::error::Problem;
 use super::file::ConfigFile;
-use super::{Arming, Config, Detection, MetricsListen, Return};
+use super::{Arming, Config, Detection, Encapsulation, MetricsListen, Return};
 
 type Checked<T> = Result<T, Problem>;
 
@@ -38,6 +39,8 @@ impl<T: Hash + Eq> Once<T> {
 
 pub(super) fn check(file: ConfigFile) -> Checked<Config> {
     let uplinks = file.uplinks.map(uplinks).transpose()?;
+    let encapsulation = or(file.encapsulation, Encapsulation::default(), encapsulation)?;
+    let armed = file.armed.unwrap_or_default();
     if file.links.is_empty() {
         return Err(Problem::new(
             0..0,
@@ -54,6 +57,13 @@ pub(super) fn check(file: ConfigFile) -> Checked<Config> {
         names.take(link.name.clone(), &span, || {
             format!("the link `{}` is configured twice", link.name)
         })?;
+        if armed && !link.can_be_armed() {
+            return Err(Problem::new(
+                span,
+                format!("no service of `{}` can be probed, so it can't be armed", link.name),
+                "add its DNS service (`protocol = \"dns-udp\"`), or watch it without `armed = true`",
+            ));
+        }
         if uplinks.iter().flatten().any(|uplink| *uplink == link.name) {
             return Err(Problem::new(
                 span,
@@ -65,12 +75,13 @@ pub(super) fn check(file: ConfigFile) -> Checked<Config> {
     }
     let defaults = Config::for_link("");
     Ok(Config {
-        armed: file.armed.unwrap_or(defaults.armed),
+        armed,
         floor: or(file.floor.as_ref(), defaults.floor, |it| {
             floor(it, file.accept_no_floor)
         })?,
         hook: file.hook.unwrap_or(defaults.hook),
         uplinks,
+        encapsulation,
         arming: Arming {
             answers: or(file.arming.answers.as_ref(), defaults.arming.answers, answers)?,
             time: file.arming.time.map_or(defaults.arming.time, |it| it.0),
@@ -176,6 +187,25 @@ fn uplinks(written: Spanned<Vec<Spanned<String>>>) -> Checked<Vec<String>> {
             Ok(name)
         })
         .collect()
+}
+
+fn encapsulation(written: Spanned<Vec<Spanned<String>>>) -> Checked<Encapsulation> {
+    not_empty(&written, "encapsulation", "none")?;
+    let mut once = Once::new();
+    let item = |text: Spanned<String>| {
+        let item = Item::parse(text.get_ref()).map_err(|what| {
+            Problem::new(
+                text.span(),
+                what,
+                "write \"ipip\", or \"gue:6080\" with the port of yours",
+            )
+        })?;
+        once.take(item.kind(), &text.span(), || {
+            format!("`{}` is there twice", item.kind())
+        })?;
+        Ok(item)
+    };
+    written.into_inner().into_iter().map(item).collect()
 }
 
 fn not_empty<T>(list: &Spanned<Vec<T>>, key: &str, default: &str) -> Checked<()> {

@@ -13,6 +13,7 @@ armed = true
 floor = "10.5ms"
 hook = "xdp-generic"
 uplinks = ["eth0", "eth1"]
+encapsulation = ["gue:6080", "ipip"]
 [arming]
 answers = 5
 time = "1s"
@@ -81,6 +82,10 @@ fn everything_can_be_said() {
             floor: Duration::from_micros(10_500),
             hook: Hook::XdpGeneric,
             uplinks: Some(vec!["eth0".into(), "eth1".into()]),
+            encapsulation: Encapsulation {
+                ipip: true,
+                gue_port: Some(6080)
+            },
             arming: Arming {
                 answers: 5,
                 time: Duration::from_secs(1)
@@ -115,7 +120,7 @@ fn the_packaged_example_shows_the_defaults() {
     let all = uncommented(|line| line.strip_prefix("#   ").or_else(|| default_line(line)));
     // An example key stands above the first table only while the defaults around it do.
     let config = parse(&all).expect("the examples are valid");
-    assert!(config.uplinks.is_some());
+    assert!(config.uplinks.is_some() && config.encapsulation.ipip);
     assert_eq!(config.links[0].services.len(), 1);
 }
 
@@ -143,19 +148,66 @@ fn the_manual_lists_every_key_with_its_default() {
             keys += 1;
         }
     }
-    let rows = MANUAL.lines().filter(|row| row.starts_with("| `")).count();
+    let is_key = |row: &&str| row.starts_with("| `") && !row.starts_with("| `\"");
+    let rows = MANUAL.lines().filter(is_key).count();
     assert_eq!(keys, rows, "the manual and the example differ in their keys");
 }
 
-#[test]
-fn an_address_may_serve_two_ports() {
-    let service = |name: &str, port: u16| {
-        format!(
-            "[[link.service]]\nname = \"{name}\"\nprotocol = \"dns-udp\"\nport = {port}\naddresses = [\"192.0.2.1\"]\n"
+/// A link with these services, each a name, protocol and port, and its addresses if it has any of its own.
+fn with_services(services: &[(&str, &str, u16, &str)]) -> String {
+    let mut text = "[[link]]\nname = \"a\"\n".to_owned();
+    for (name, protocol, port, addresses) in services {
+        write!(
+            text,
+            "[[link.service]]\nname = \"{name}\"\nprotocol = \"{protocol}\"\nport = {port}\n{addresses}\n"
         )
-    };
-    let text = format!("[[link]]\nname = \"a\"\n{}{}", service("dns", 53), service("alt", 5353));
-    assert_eq!(parse(&text).expect("valid").links[0].services.len(), 2);
+        .expect("a String takes any line");
+    }
+    text
+}
+
+#[test]
+fn an_address_may_serve_two_ports_and_a_port_of_two_protocols() {
+    let own = "addresses = [\"192.0.2.1\"]";
+    let others = "addresses = [\"192.0.2.2\"]";
+    for services in [
+        [("dns", "dns-udp", 53, own), ("alt", "dns-udp", 5353, own)],
+        [("dns", "dns-udp", 53, own), ("dns-tcp", "tcp", 53, own)],
+        [("dns", "dns-udp", 53, ""), ("dns-tcp", "tcp", 53, "")],
+        [("dns", "dns-udp", 53, own), ("other", "dns-udp", 53, others)],
+    ] {
+        let config = parse(&with_services(&services)).expect("valid");
+        assert_eq!(config.links[0].services.len(), 2);
+    }
+}
+
+#[test]
+fn every_protocol_has_its_name_and_its_row_in_the_manual() {
+    let documented: Vec<&str> = MANUAL
+        .lines()
+        .filter_map(|row| row.strip_prefix("| `\"")?.split('"').next())
+        .collect();
+    let mut names = Vec::new();
+    for protocol in Protocol::all() {
+        let text = with_services(&[("s", protocol.name(), 1, "")]);
+        assert_eq!(parse(&text).expect("valid").links[0].services[0].protocol, protocol);
+        names.push(protocol.name());
+    }
+    assert_eq!(documented, names, "docs/configuration.md lists other protocols");
+}
+
+#[test]
+fn only_a_link_with_something_to_probe_can_be_armed() {
+    let tcp = ("web", "tcp", 443, "");
+    let dns = ("dns", "dns-udp", 53, "");
+    let armed = |services: &[_]| format!("armed = true\n{}", with_services(services));
+    assert!(parse(&with_services(&[tcp])).is_ok(), "it can be watched");
+    assert!(parse(&armed(&[])).is_ok() && parse(&armed(&[tcp, dns])).is_ok());
+    let error = refusal(&armed(&[tcp]));
+    assert!(
+        error.starts_with("probe.toml:3:8: no service of `a` can be probed"),
+        "{error}"
+    );
 }
 
 #[test]

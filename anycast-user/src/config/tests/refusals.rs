@@ -41,6 +41,12 @@ const VALUES: &[Case] = &[
     ("floor = \"999us\"", "1:9: without a floor", "accept_no_floor = true"),
     ("uplinks = []", "1:11: `uplinks` is an empty list", "routing table"),
     ("uplinks = [\"b\", \"b\"]", "1:17: the uplink `b` is there twice", "remove one"),
+    ("encapsulation = []", "1:17: `encapsulation` is an empty list", "none"),
+    ("encapsulation = [\"ipip\", \"gre\"]", "1:26: \"gre\" is not an encapsulation", "\"ipip\""),
+    ("encapsulation = [\"gue\"]", "1:18: `gue` has no port", "\"gue:6080\""),
+    ("encapsulation = [\"gue:0\"]", "1:18: \"0\" is not a UDP port", "\"gue:6080\""),
+    ("encapsulation = [\"gue:65536\"]", "1:18: \"65536\" is not a UDP port", "\"gue:6080\""),
+    ("encapsulation = [\"gue:1\", \"gue:2\"]", "1:27: `gue` is there twice", "remove"),
     ("uplinks = [\"a\"]", "3:8: `a` is both a link and an uplink", "uplinks"),
     ("[metrics]\nlisten = \"localhost:1\"", "2:10: \"localhost:1\" is not", "\"off\""),
     ("[arming]\nanswers = 0", "2:11: a service can't be armed", "1000"),
@@ -80,10 +86,12 @@ const SERVICES: &[Case] = &[
     ("port = 53\naddresses = [\"::\"]", "7:14: :: is the unspecified", "unicast"),
     ("port = 53\naddresses = [\"127.0.0.2\"]", "7:14: 127.0.0.2 is a loopback", "unicast"),
     ("port = 53\naddresses = [\"::ffff:192.0.2.1\"]", "7:14: ::ffff:192.0.2.1 is an IPv4-mapped", "unicast"),
-    ("port = 53\naddresses = [\"192.0.2.1\", \"192.0.2.1\"]", "7:27: 192.0.2.1, dns-udp port 53, is", "remove"),
-    ("port = 53\n[[link.service]]\nname = \"b\"\nprotocol = \"dns-udp\"\nport = 53", "10:8: dns-udp on port 53 is on", "remove"),
+    ("port = 53\naddresses = [\"192.0.2.1\", \"192.0.2.1\"]", "7:27: 192.0.2.1, UDP port 53, is", "remove"),
+    ("port = 53\n[[link.service]]\nname = \"b\"\nprotocol = \"dns-udp\"\nport = 53", "10:8: UDP port 53 is on link `a` twice", "`addresses`"),
+    ("port = 53\n[[link.service]]\nname = \"b\"\nprotocol = \"quic\"\nport = 53\naddresses = [\"192.0.2.1\"]", "10:8: UDP port 53 is on link `a` twice", "`addresses`"),
+    ("port = 53\naddresses = [\"192.0.2.1\"]\n[[link.service]]\nname = \"b\"\nprotocol = \"udp\"\nport = 53\naddresses = [\"192.0.2.1\"]", "12:14: 192.0.2.1, UDP port 53, is", "remove"),
     ("port = 53\n[[link.service]]\nname = \"dns\"\nprotocol = \"dns-udp\"\nport = 54", "8:8: the service `dns` is on", "remove"),
-    ("port = 53\naddresses = [\"192.0.2.1\"]\n[[link]]\nname = \"b\"\n[[link.service]]\nname = \"dns\"\nprotocol = \"dns-udp\"\nport = 53\naddresses = [\"192.0.2.1\"]", "14:14: 192.0.2.1, dns-udp port 53, is", "remove"),
+    ("port = 53\naddresses = [\"192.0.2.1\"]\n[[link]]\nname = \"b\"\n[[link.service]]\nname = \"dns\"\nprotocol = \"dns-udp\"\nport = 53\naddresses = [\"192.0.2.1\"]", "14:14: 192.0.2.1, UDP port 53, is", "remove"),
 ];
 
 fn assert_refused(text: &str, place: &str, remedy: &str) {
@@ -114,6 +122,9 @@ fn services_are_refused_in_their_place() {
     let tcp = SERVICE.replace("dns-udp", "dns-tcp");
     let place = "5:12: `dns-tcp` is not a value of this key; did you mean `dns-udp`?";
     assert_refused(&format!("{LINK}{tcp}port = 53"), place, "");
+    let unknown = SERVICE.replace("dns-udp", "gopher");
+    let place = "5:12: `gopher` is not a value of this key; use `dns-udp`, `ntp`, ";
+    assert_refused(&format!("{LINK}{unknown}port = 53"), place, "`tcp-server-first`");
     let odd = SERVICE.replace("\"dns\"", "\"d\\n\"");
     assert_refused(&format!("{LINK}{odd}port = 53"), "4:8: \"d\\n\" can't be", "1 to 63");
 }
