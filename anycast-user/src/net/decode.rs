@@ -17,6 +17,8 @@ use super::{Address, Link, LinkIndex, NetError, NextHop, Route};
 /// `struct ifinfomsg` and `struct rtmsg`.
 const LINK_HEADER_BYTES: usize = 16;
 const ROUTE_HEADER_BYTES: usize = 12;
+/// `IFLA_XDP_DRV_PROG_ID`, `_SKB_PROG_ID` and `_HW_PROG_ID` of `linux/if_link.h`.
+const XDP_PROGRAMS: std::ops::RangeInclusive<u16> = 5..=7;
 
 /// A link; `None` for other messages.
 pub(super) fn link(reply: &Reply<'_>) -> Result<Option<Link>, NetError> {
@@ -38,14 +40,30 @@ fn parse_link(payload: &[u8]) -> Result<Link, DecodeError> {
         loopback: header.flags.contains(LinkFlags::Loopback),
         alias: None,
         master: None,
+        lower: None,
         hardware_type: header.link_layer_type.into(),
+        broadcast: Vec::new(),
+        xdp_programs: Vec::new(),
     };
+    let mut lower_is_elsewhere = false;
     for attribute in NlasIterator::new(payload.get(LINK_HEADER_BYTES..).unwrap_or_default()) {
         let attribute = attribute?;
         match attribute.kind() {
             libc::IFLA_IFNAME => link.name = parse_string(attribute.value())?,
             libc::IFLA_IFALIAS => link.alias = Some(text(attribute.value())).filter(|alias| !alias.is_empty()),
             libc::IFLA_MASTER => link.master = Some(LinkIndex(parse_u32(attribute.value())?)),
+            // 0 for a tunnel that is bound to none.
+            libc::IFLA_LINK => link.lower = Some(LinkIndex(parse_u32(attribute.value())?)).filter(|lower| lower.0 != 0),
+            libc::IFLA_LINK_NETNSID => lower_is_elsewhere = true,
+            libc::IFLA_BROADCAST => link.broadcast = attribute.value().to_vec(),
+            libc::IFLA_XDP => {
+                for xdp in NlasIterator::new(attribute.value()) {
+                    let xdp = xdp?;
+                    if XDP_PROGRAMS.contains(&xdp.kind()) {
+                        link.xdp_programs.push(parse_u32(xdp.value())?);
+                    }
+                }
+            }
             libc::IFLA_LINKINFO => {
                 for info in NlasIterator::new(attribute.value()) {
                     let info = info?;
@@ -56,6 +74,10 @@ fn parse_link(payload: &[u8]) -> Result<Link, DecodeError> {
             }
             _ => {}
         }
+    }
+    // These name their peer there.
+    if lower_is_elsewhere || matches!(link.kind.as_deref(), Some("veth" | "netkit")) {
+        link.lower = None;
     }
     Ok(link)
 }

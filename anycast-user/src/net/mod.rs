@@ -9,8 +9,11 @@ mod decode;
 mod driver;
 mod error;
 mod flags;
+mod framing;
 mod message;
+mod resident;
 mod socket;
+mod stack;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -22,10 +25,13 @@ pub(crate) use decode::is_up;
 pub use driver::driver;
 pub use error::NetError;
 pub use flags::UpState;
+pub use framing::Framing;
 pub(crate) use message::Request;
 pub use netlink_packet_route::address::{AddressFlags, AddressScope};
+pub use resident::{Resident, resident};
 pub use socket::Netlink;
 pub(crate) use socket::get_link;
+pub use stack::{Stacked, stacked};
 
 /// The number by which the kernel knows a link; it survives a rename and is not used again while the host runs
 /// (unless somebody asks for it).
@@ -60,8 +66,17 @@ pub struct Link {
     pub alias: Option<String>,
     /// The bridge, bond or VRF that it is a port of.
     pub master: Option<LinkIndex>,
-    /// The kernel's `ARPHRD_*` number: 1 is Ethernet, 65534 a link whose packets start with the IP header.
+    /// The link that it was made on: a VLAN's or a macvlan's, or a tunnel's that is bound to one. `None` when that is
+    /// in another network namespace, and for what comes in pairs (`veth`).
+    pub lower: Option<LinkIndex>,
+    /// The kernel's `ARPHRD_*` number: 1 is Ethernet; see [`Framing::of`].
     pub hardware_type: u16,
+    /// The broadcast address of its medium; of a tunnel, the address of its far end. As many bytes as an address there
+    /// has.
+    pub broadcast: Vec<u8>,
+    /// The kernel's numbers of the XDP programs on it, in whatever mode; more than one only where the driver has one and
+    /// the stack another.
+    pub xdp_programs: Vec<u32>,
 }
 
 /// An IP address of a link.

@@ -1,5 +1,8 @@
 //! Network namespaces for tests: unnamed, so that they end with the thread that made them, whatever happens to it.
 
+pub(crate) mod bpf;
+mod links;
+
 use std::io::{Write as _, stderr};
 use std::net::IpAddr;
 
@@ -10,6 +13,7 @@ use netlink_packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, Rou
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::sched::{CloneFlags, unshare};
 
+pub(crate) use self::links::Tun;
 use super::{Address, AddressFlags, AddressScope, Link, LinkIndex, Netlink, Request};
 
 /// A link that only exists in a test's mind.
@@ -22,7 +26,10 @@ pub(crate) fn link(index: u32, name: &str, kind: Option<&str>) -> Link {
         loopback: false,
         alias: None,
         master: None,
-        hardware_type: 1,
+        lower: None,
+        hardware_type: libc::ARPHRD_ETHER,
+        broadcast: Vec::new(),
+        xdp_programs: Vec::new(),
     }
 }
 
@@ -191,4 +198,39 @@ impl Namespace {
             std::thread::yield_now();
         }
     }
+}
+
+/// Runs `test` on a thread with every privilege that the process has but `CAP_SYS_ADMIN`, as a service manager would start it.
+pub(crate) fn without_admin(test: impl FnOnce() + Send) {
+    const VERSION_3: u32 = 0x2008_0522;
+    const CAP_SYS_ADMIN: u32 = 21;
+    let run = move || {
+        // `struct __user_cap_header_struct`, of this thread, and two `struct __user_cap_data_struct`.
+        let mut header = [VERSION_3, 0];
+        let mut effective_permitted_inheritable = [0_u32; 6];
+        // SAFETY: both pointers are to as many bytes as this version takes, and outlive the call.
+        let read = unsafe {
+            libc::syscall(
+                libc::SYS_capget,
+                header.as_mut_ptr(),
+                effective_permitted_inheritable.as_mut_ptr(),
+            )
+        };
+        effective_permitted_inheritable[0] &= !(1 << CAP_SYS_ADMIN);
+        // SAFETY: as above.
+        let written = unsafe {
+            libc::syscall(
+                libc::SYS_capset,
+                header.as_mut_ptr(),
+                effective_permitted_inheritable.as_ptr(),
+            )
+        };
+        assert_eq!((read, written), (0, 0));
+        test();
+    };
+    std::thread::scope(|scope| {
+        if let Err(panic) = scope.spawn(run).join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
 }

@@ -1,0 +1,170 @@
+//! What a packet of a link starts with where the programs see it.
+
+use super::{Link, NetError};
+
+/// Hardware types that the C library's headers have not.
+const ARPHRD_RAWIP: u16 = 519;
+const ARPHRD_IP6GRE: u16 = 823;
+
+/// What the packets of a link start with at the tc hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// The Ethernet header.
+    Ethernet,
+    /// The IP header. XDP is not used there: drivers of such links have none, and generic XDP expects an Ethernet header.
+    Ip,
+}
+
+impl Framing {
+    /// What packets of `link` start with, by its hardware type; an error when that is something else.
+    ///
+    /// What matters is the header that the kernel builds before tc egress (`header_ops->create`) and takes off after tc
+    /// ingress (up to `skb->mac_len`). Those of the types here build none: PPP puts its own on in the driver, behind
+    /// the hook, and a tunnel its outer ones. A GRE tunnel is the exception when it has no single far end: then its outer
+    /// headers are the ones that the kernel builds.
+    pub fn of(link: &Link) -> Result<Self, NetError> {
+        match link.hardware_type {
+            libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK => Ok(Self::Ethernet),
+            libc::ARPHRD_IPGRE | ARPHRD_IP6GRE if !has_one_far_end(link) => Err(NetError::ManyFarEnds {
+                name: link.name.clone(),
+            }),
+            libc::ARPHRD_NONE
+            | ARPHRD_RAWIP
+            | libc::ARPHRD_PPP
+            | libc::ARPHRD_TUNNEL
+            | libc::ARPHRD_TUNNEL6
+            | libc::ARPHRD_SIT
+            | libc::ARPHRD_IPGRE
+            | ARPHRD_IP6GRE => Ok(Self::Ip),
+            hardware_type => Err(NetError::UnknownHardware {
+                name: link.name.clone(),
+                hardware_type,
+            }),
+        }
+    }
+}
+
+/// Whether the tunnel leads to one host.
+fn has_one_far_end(link: &Link) -> bool {
+    let is_multicast = match *link.broadcast {
+        [first, _, _, _] => first & 0xf0 == 0xe0,
+        // Over IPv6 a group needs no header of the kernel's.
+        _ => false,
+    };
+    link.broadcast.iter().any(|&byte| byte != 0) && !is_multicast
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::UdpSocket;
+
+    use etherparse::PacketBuilder;
+
+    use super::*;
+    use crate::net::testing::{self, in_namespace};
+
+    fn framing(hardware_type: u16, broadcast: &[u8]) -> Result<Framing, NetError> {
+        Framing::of(&Link {
+            hardware_type,
+            broadcast: broadcast.to_vec(),
+            ..testing::link(1, "up0", None)
+        })
+    }
+
+    #[test]
+    fn hardware_decides() {
+        for (hardware_type, expected) in [
+            (1, Framing::Ethernet),
+            (772, Framing::Ethernet),
+            (512, Framing::Ip),
+            (519, Framing::Ip),
+            (768, Framing::Ip),
+            (769, Framing::Ip),
+            (776, Framing::Ip),
+            (0xfffe, Framing::Ip),
+        ] {
+            assert_eq!(framing(hardware_type, &[]).unwrap(), expected, "{hardware_type}");
+        }
+        for hardware_type in [0, 32, 513, 801, 824, 0xffff] {
+            let error = framing(hardware_type, &[0xff; 6]).unwrap_err();
+            assert!(matches!(error, NetError::UnknownHardware { hardware_type: named, .. } if named == hardware_type));
+            assert!(error.to_string().contains("uplinks = ["), "{error}");
+        }
+    }
+
+    #[test]
+    fn gre_has_its_own_header_without_one_far_end() {
+        let ipv6: [u8; 16] = std::array::from_fn(|index| index as u8);
+        assert_eq!(framing(778, &[192, 0, 2, 1]).unwrap(), Framing::Ip);
+        assert_eq!(framing(823, &ipv6).unwrap(), Framing::Ip);
+        for (hardware_type, broadcast) in [
+            (778, &[0; 4][..]),
+            (778, &[224, 66, 66, 66]),
+            (778, &[]),
+            (823, &[0; 16]),
+        ] {
+            let error = framing(hardware_type, broadcast).unwrap_err();
+            assert!(matches!(error, NetError::ManyFarEnds { .. }), "{error}");
+        }
+    }
+
+    /// First bytes at tc ingress and egress of a link whose far end is this process, for one UDP packet each way. A frame
+    /// that arrives starts with `header`.
+    fn first_bytes(namespace: &mut testing::Namespace, name: &str, kind: i32, header: &[u8]) -> Option<[Vec<u8>; 2]> {
+        let mut tun = testing::Tun::open(name, kind);
+        let link = namespace.netlink().link(name).unwrap();
+        namespace.set_up(link.index, true);
+        namespace.add_address(&link, "192.0.2.1/24");
+        let sides = [true, false].map(|ingress| testing::bpf::FirstBytes::attach(link.index, ingress));
+        let [Some(ingress), Some(egress)] = sides else {
+            return None;
+        };
+        let mut frame = header.to_vec();
+        let packet = PacketBuilder::ipv4([192, 0, 2, 2], [192, 0, 2, 1], 64).udp(1024, 9);
+        packet.write(&mut frame, b"arrives").unwrap();
+        tun.0.write_all(&frame).unwrap();
+        // Where there are neighbours, a question for one leaves first.
+        let socket = UdpSocket::bind("192.0.2.1:0").unwrap();
+        socket.send_to(b"leaves", "192.0.2.2:9").unwrap();
+        Some([ingress, egress].map(|side| side.seen()))
+    }
+
+    #[test]
+    fn packets_start_as_framing_says() {
+        in_namespace(|namespace| {
+            let Some([arrived, left]) = first_bytes(namespace, "up0", libc::IFF_TUN, &[]) else {
+                let _ = std::io::stderr().write_all(b"SKIPPED: this kernel has no TCX\n");
+                return;
+            };
+            // An IPv4 header of five words; IPv6 says hello by itself.
+            assert_eq!(arrived, [0x45]);
+            assert!(
+                left.contains(&0x45) && left.iter().all(|byte| [0x45, 0x60].contains(byte)),
+                "{left:?}"
+            );
+
+            let ethernet = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 1, 8, 0]].concat();
+            let [arrived, left] = first_bytes(namespace, "up1", libc::IFF_TAP, &ethernet).unwrap();
+            assert_eq!(arrived, [0xff], "a broadcast");
+            assert!(left.contains(&0xff) && !left.contains(&0x45), "{left:?}");
+        });
+    }
+
+    #[test]
+    fn real_links_are_told_apart() {
+        in_namespace(|namespace| {
+            let of = |link: &Link| Framing::of(link).unwrap();
+            let tun = testing::Tun::open("up0", libc::IFF_TUN);
+            let tap = testing::Tun::open("up1", libc::IFF_TAP);
+            for (name, expected) in [
+                ("up0", Framing::Ip),
+                ("up1", Framing::Ethernet),
+                ("lo", Framing::Ethernet),
+            ] {
+                assert_eq!(of(&namespace.netlink().link(name).unwrap()), expected, "{name}");
+            }
+            drop((tun, tap));
+        });
+    }
+}

@@ -1,0 +1,255 @@
+//! Who is on the XDP hook of an uplink.
+
+use std::fmt;
+use std::io::ErrorKind;
+
+use aya::maps::{MapError, MapInfo, MapType};
+use aya::programs::{ProgramError, ProgramInfo, loaded_programs};
+use aya::sys::SyscallError;
+
+use super::Link;
+
+/// The name of this tool's XDP program, and of a map that it has.
+const OUR_PROGRAM: &[u8] = b"ingress_xdp";
+const OUR_MAP: &[u8] = b"BANK";
+/// What libxdp calls the program by which several share a hook.
+const DISPATCHER: &[u8] = b"xdp_dispatcher";
+/// `BPF_PROG_TYPE_EXT`: what a dispatcher calls are programs of this type.
+const EXTENSION: u32 = 28;
+
+/// Who is on the XDP hook of an uplink. The later ones matter more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resident {
+    /// Nobody.
+    #[default]
+    None,
+    /// This tool, of this run or an earlier one.
+    Ours,
+    /// A program of somebody else.
+    Program {
+        /// The kernel's number for it.
+        id: u32,
+        /// Its name, at most 15 bytes.
+        name: String,
+    },
+    /// The dispatcher of libxdp, which shares the hook between several programs.
+    Dispatcher {
+        /// The kernel's number for it.
+        id: u32,
+    },
+    /// A program that this process may not look at: the kernel asks for `CAP_SYS_ADMIN`.
+    Hidden {
+        /// The kernel's number for it.
+        id: u32,
+    },
+    /// A program that hands packets to an `AF_XDP` server, whose answers leave past the kernel's stack.
+    AfXdp {
+        /// The kernel's number for it.
+        id: u32,
+        /// Its name, at most 15 bytes.
+        name: String,
+    },
+}
+
+impl Resident {
+    /// Whether answers may leave without passing tc: an `AF_XDP` server sends them itself. What can't be looked at may be
+    /// one.
+    #[must_use]
+    pub fn may_bypass(&self) -> bool {
+        matches!(self, Self::AfXdp { .. } | Self::Hidden { .. })
+    }
+
+    /// Whether the XDP hook is somebody else's.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        !matches!(self, Self::None | Self::Ours)
+    }
+
+    /// Its name in JSON.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Ours => "ours",
+            Self::Program { .. } => "program",
+            Self::Dispatcher { .. } => "dispatcher",
+            Self::Hidden { .. } => "hidden",
+            Self::AfXdp { .. } => "af-xdp",
+        }
+    }
+}
+
+/// In words that follow "its XDP hook is taken by".
+impl fmt::Display for Resident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("nobody"),
+            Self::Ours => f.write_str("anycast-probe"),
+            Self::Program { id, name } => write!(f, "the program `{name}` ({id})"),
+            Self::Dispatcher { id } => write!(f, "the dispatcher of libxdp ({id})"),
+            Self::Hidden { id } => write!(f, "a program ({id}) that only CAP_SYS_ADMIN may look at"),
+            Self::AfXdp { id, name } => write!(f, "the program `{name}` ({id}), which serves AF_XDP sockets"),
+        }
+    }
+}
+
+/// Who is on the XDP hook of `link`, as it was read; `ours` are the numbers of programs that are known to be this tool's.
+///
+/// Looks at every program that the kernel has, once for each on the hook: not for every tick. Tail calls are not followed.
+#[must_use]
+pub fn resident(link: &Link, ours: &[u32]) -> Resident {
+    link.xdp_programs
+        .iter()
+        .map(|&id| {
+            if ours.contains(&id) {
+                Resident::Ours
+            } else {
+                look_at(id)
+            }
+        })
+        .max()
+        .unwrap_or_default()
+}
+
+fn look_at(id: u32) -> Resident {
+    let hidden = Resident::Hidden { id };
+    let mut found = None;
+    let mut extensions = Vec::new();
+    for program in loaded_programs() {
+        match program {
+            Ok(program) if program.id() == id => found = Some(program),
+            Ok(program) if program.program_type() as u32 == EXTENSION => extensions.push(program),
+            Ok(_) => {}
+            // One that goes while the list is read.
+            Err(ProgramError::SyscallError(error)) if is_gone(&error) => {}
+            Err(_) => return hidden,
+        }
+    }
+    // It went since the hook was read: the next look shows who came instead.
+    let Some(program) = found else {
+        return Resident::None;
+    };
+    let name = |program: &ProgramInfo| String::from_utf8_lossy(program.name()).into_owned();
+    let Ok(maps) = maps_of(&program) else { return hidden };
+    if serves_af_xdp(&maps) {
+        Resident::AfXdp {
+            id,
+            name: name(&program),
+        }
+    } else if program.name() == OUR_PROGRAM && maps.iter().any(|map| map.name() == OUR_MAP) {
+        Resident::Ours
+    } else if program.name() == DISPATCHER {
+        // Which dispatcher calls an extension can't be seen; that of another interface is better suspected than missed.
+        let server = extensions
+            .iter()
+            .find(|extension| maps_of(extension).is_ok_and(|maps| serves_af_xdp(&maps)));
+        server.map_or(Resident::Dispatcher { id }, |server| Resident::AfXdp {
+            id: server.id(),
+            name: name(server),
+        })
+    } else {
+        Resident::Program {
+            id,
+            name: name(&program),
+        }
+    }
+}
+
+/// The maps that a program uses.
+fn maps_of(program: &ProgramInfo) -> Result<Vec<MapInfo>, ProgramError> {
+    let ids = program.map_ids()?.unwrap_or_default();
+    let maps = ids.into_iter().map(MapInfo::from_id);
+    Ok(maps.collect::<Result<_, MapError>>()?)
+}
+
+fn serves_af_xdp(maps: &[MapInfo]) -> bool {
+    maps.iter().any(|map| matches!(map.map_type(), Ok(MapType::XskMap)))
+}
+
+fn is_gone(error: &SyscallError) -> bool {
+    error.io_error.kind() == ErrorKind::NotFound
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::testing::{Namespace, bpf, in_namespace, without_admin};
+
+    fn uplink(namespace: &mut Namespace) -> Link {
+        namespace.netlink().link("up0").unwrap()
+    }
+
+    #[test]
+    fn who_is_on_the_hook_is_recognised() {
+        in_namespace(|namespace| {
+            let (link, _far) = namespace.add_pair("up0", "far0");
+            assert_eq!(resident(&link, &[]), Resident::None);
+            let other = bpf::attach_xdp(link.index, "somebody");
+            let there = uplink(namespace);
+            let name = "somebody".to_owned();
+            assert_eq!(resident(&there, &[]), Resident::Program { id: other.id, name });
+            assert_eq!(resident(&there, &[other.id]), Resident::Ours);
+            drop(other);
+            assert_eq!(resident(&uplink(namespace), &[]), Resident::None);
+
+            let dispatcher = bpf::attach_xdp(link.index, "xdp_dispatcher");
+            let found = resident(&uplink(namespace), &[]);
+            assert_eq!(found, Resident::Dispatcher { id: dispatcher.id });
+            assert!(found.is_foreign() && !found.may_bypass());
+        });
+    }
+
+    #[test]
+    fn an_af_xdp_server_is_recognised() {
+        in_namespace(|namespace| {
+            let (link, _far) = namespace.add_pair("up0", "far0");
+            let server = bpf::attach_af_xdp(link.index, "xsk_def_prog");
+            let found = resident(&uplink(namespace), &[]);
+            let name = "xsk_def_prog".to_owned();
+            assert_eq!(found, Resident::AfXdp { id: server.id, name });
+            assert!(found.may_bypass());
+        });
+    }
+
+    #[test]
+    fn a_program_is_ours_by_its_name_and_map() {
+        in_namespace(|namespace| {
+            let (link, _far) = namespace.add_pair("up0", "far0");
+            let ours = bpf::attach_xdp_with_map(link.index, "ingress_xdp", "BANK");
+            assert_eq!(resident(&uplink(namespace), &[]), Resident::Ours);
+            drop(ours);
+            let namesake = bpf::attach_xdp_with_map(link.index, "ingress_xdp", "OTHER");
+            let found = resident(&uplink(namespace), &[]);
+            assert!(matches!(found, Resident::Program { .. }), "{found:?}");
+            drop(namesake);
+        });
+    }
+
+    #[test]
+    fn without_the_privilege_to_look_a_stranger_is_hidden_and_our_own_is_not() {
+        in_namespace(|namespace| {
+            let (link, _far) = namespace.add_pair("up0", "far0");
+            let other = bpf::attach_xdp(link.index, "somebody");
+            let there = uplink(namespace);
+            without_admin(|| {
+                let found = resident(&there, &[]);
+                assert_eq!(found, Resident::Hidden { id: other.id });
+                assert!(found.may_bypass());
+                assert_eq!(resident(&there, &[other.id]), Resident::Ours);
+            });
+        });
+    }
+
+    #[test]
+    fn the_one_that_matters_most_is_told() {
+        let one = Resident::Program {
+            id: 9,
+            name: "z".to_owned(),
+        };
+        let other = Resident::AfXdp {
+            id: 1,
+            name: "a".to_owned(),
+        };
+        assert!(Resident::None < Resident::Ours && Resident::Ours < one && one < other);
+    }
+}
