@@ -43,7 +43,7 @@ impl Teller {
 
     /// Tells how the daemon starts or ends.
     pub fn notice(&self, notice: &Notice<'_>) {
-        if matches!(notice, Notice::AttachFallback { .. }) {
+        if matches!(notice, Notice::AttachFallback { .. } | Notice::Resident { .. }) {
             tracing::warn!("{notice}");
         } else {
             tracing::info!("{notice}");
@@ -97,6 +97,7 @@ impl Teller {
 
     fn report(&self, rates: &[Rate], status: &Status) {
         let mut services = Vec::new();
+        let bypass = status.bypass();
         for ((name, rate), view) in self.names.services.iter().zip(rates).zip(status.views()) {
             let (link, state) = (self.names.link(name.link), view.state.name());
             let Rate {
@@ -110,12 +111,15 @@ impl Teller {
             let took = median.zip(p99).map_or_else(String::new, |(median, p99)| {
                 format!(" in {median:.2} ms (99 %: {p99:.2} ms)")
             });
+            let watch_only = bypass.clone().or(name.watch_only.map(|reason| reason.to_string()));
+            let watched = if watch_only.is_some() { ", only watched" } else { "" };
             tracing::info!(
-                "{service} at {address} on {link}: {queries:.0} queries/s, {answers:.0} answers/s{took}, {state}"
+                "{service} at {address} on {link}: {queries:.0} queries/s, {answers:.0} answers/s{took}, {state}{watched}"
             );
             services.push(json!({
                 "link": link, "service": service, "address": address, "queries_per_s": queries,
-                "answers_per_s": answers, "latency_p50_ms": median, "latency_p99_ms": p99, "state": state, "evidence": view.evidence, "threshold": view.threshold,
+                "answers_per_s": answers, "latency_p50_ms": median, "latency_p99_ms": p99, "state": state,
+                "evidence": view.evidence, "threshold": view.threshold, "watch_only": watch_only,
             }));
         }
         self.print(|| line(MonotonicTime::now(), "report", json!({ "services": services })));

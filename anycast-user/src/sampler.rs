@@ -187,6 +187,7 @@ fn run(parts: Parts, stop: &AtomicBool, ready: &Sender<Scheduling>) {
                 engine.seen(link, seen, &mut hands);
             }
         }
+        engine.bypass(status.is_bypassed(), now, &mut hands);
         engine.tick(now, |service| status.bank().queries_and_answers(service), &mut hands);
         status.publish(engine.views());
         status.ticks.fetch_add(1, Relaxed);

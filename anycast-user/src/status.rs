@@ -1,7 +1,7 @@
 //! What the sampling thread lets others see: atomics that it stores to and never waits for.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
 };
 
@@ -23,6 +23,9 @@ pub struct Status {
     bank: Bank,
     services: Vec<ServiceStatus>,
     links: Vec<LinkStatus>,
+    /// Whether there is a reason in the next; the sampling thread reads this one only.
+    bypassed: AtomicBool,
+    bypass: Mutex<Option<String>>,
     /// Ticks taken.
     pub ticks: AtomicU64,
     /// Ticks that came too late and were discarded.
@@ -62,6 +65,8 @@ impl Status {
             links: names.links.iter().map(|_| LinkStatus::default()).collect(),
             names,
             bank,
+            bypassed: AtomicBool::new(false),
+            bypass: Mutex::new(None),
             ticks: AtomicU64::new(0),
             late_ticks: AtomicU64::new(0),
             events_dropped: AtomicU64::new(0),
@@ -78,6 +83,25 @@ impl Status {
     #[must_use]
     pub fn link_of(&self, service: usize) -> Option<&LinkStatus> {
         self.link(self.names.services.get(service)?.link)
+    }
+
+    /// Says why answers may leave past the counters, or that they may not. From the next tick on every service is only
+    /// watched, or is watched from zero.
+    pub fn set_bypass(&self, reason: Option<String>) {
+        self.bypassed.store(reason.is_some(), Relaxed);
+        *self.bypass.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    /// Why answers may leave past the counters, if they may. Waits for whoever sets it.
+    #[must_use]
+    pub fn bypass(&self) -> Option<String> {
+        self.bypass.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether answers may leave past the counters.
+    #[must_use]
+    pub fn is_bypassed(&self) -> bool {
+        self.bypassed.load(Relaxed)
     }
 
     /// Publishes what the engine shows.

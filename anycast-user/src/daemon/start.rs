@@ -29,6 +29,7 @@ pub(super) fn names(plan: &Plan) -> Names {
             link,
             service: service.name.clone(),
             address: service.address,
+            watch_only: service.watch_only(),
         };
         planned.services.iter().map(name).collect::<Vec<_>>()
     };
@@ -143,13 +144,14 @@ pub(super) fn engine(config: &Config, plan: &Plan, status: &Status) -> Engine {
         },
         suspicion: SuspicionSettings { floor: config.floor },
         hold_down: config.coming_back.hold_down,
+        bypassed: status.is_bypassed(),
     };
     let links: Vec<LinkSetup> = plan
         .links
         .iter()
         .map(|planned| LinkSetup {
             found: found(config.armed, planned),
-            services: planned.services.len(),
+            services: planned.services.iter().map(PlannedService::watch_only).collect(),
         })
         .collect();
     Engine::new(settings, &links, now)
@@ -212,6 +214,7 @@ mod tests {
         Plan {
             links: vec![PlannedLink { link, services }],
             uplinks: Vec::new(),
+            local_addresses: Vec::new(),
             warnings: Vec::new(),
         }
     }

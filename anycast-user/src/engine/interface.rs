@@ -6,7 +6,7 @@ use crate::{
     clock::MonotonicTime,
     detect::{self, Nats},
     event::Event,
-    policy::{Burst, State, SuspicionSettings},
+    policy::{Burst, State, SuspicionSettings, WatchOnly},
 };
 
 /// Why a burst of probes is sent.
@@ -82,6 +82,8 @@ pub struct Settings {
     pub suspicion: SuspicionSettings,
     /// The first hold-down.
     pub hold_down: Duration,
+    /// Answers may leave uncounted, so that silence proves nothing; see [`Engine::bypass`](super::Engine::bypass).
+    pub bypassed: bool,
 }
 
 /// How a link is found when the engine starts.
@@ -96,12 +98,12 @@ pub enum Found {
 }
 
 /// A link and its services, as the engine starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkSetup {
     /// How it was found.
     pub found: Found,
-    /// How many services are on it. They are numbered through all links in order.
-    pub services: usize,
+    /// For each of its services, why it is only watched, if it is. They are numbered through all links in order.
+    pub services: Vec<Option<WatchOnly>>,
 }
 
 /// What the actuator did with a link.

@@ -38,10 +38,11 @@ impl Engine {
                     Found::WithdrawnByUs => (LinkPolicy::withdrawn_before(hold_down, now), State::Withdrawn),
                     Found::Down => (LinkPolicy::held_by_operator(hold_down), State::Unarmed),
                 };
-                let services = (next..next + setup.services)
-                    .map(|id| Service::new(id, &settings, now, state))
+                let services = (next..)
+                    .zip(&setup.services)
+                    .map(|(id, watch_only)| Service::new(id, *watch_only, &settings, now, state))
                     .collect();
-                next += setup.services;
+                next += setup.services.len();
                 Link {
                     policy,
                     changed_at: now,
@@ -186,6 +187,39 @@ impl Engine {
             at,
             kind: EventKind::LinkChanged { link: index, up },
         });
+    }
+
+    /// Answers may leave uncounted from now on, or may not any more. As long as they may, every service is only watched,
+    /// and judged by what is still seen of it. What was learned before counts no more, either way.
+    ///
+    /// A link that is down by our hand comes back as ever: local probes pass no uplink.
+    pub fn bypass(&mut self, bypassed: bool, now: MonotonicTime, effects: &mut impl Effects) {
+        let Self { settings, links } = self;
+        if settings.bypassed == bypassed {
+            return;
+        }
+        settings.bypassed = bypassed;
+        let reason = if bypassed {
+            Reason::Bypassed
+        } else {
+            Reason::BypassEnded
+        };
+        for (index, link) in links.iter_mut().enumerate() {
+            if bypassed && settings.armed {
+                let kind = EventKind::Alert {
+                    link: index,
+                    service: None,
+                    kind: AlertKind::Bypassed,
+                };
+                effects.event(Event { at: now, kind });
+            }
+            if !matches!(
+                link.policy.phase(),
+                LinkPhase::Withdrawn(_) | LinkPhase::Announcing { .. }
+            ) {
+                link.restart(settings, now, reason, effects);
+            }
+        }
     }
 
     /// The daemon did not run for `unobserved`: no silence, no suspicion and no health is longer for it.

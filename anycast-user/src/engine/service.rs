@@ -7,7 +7,7 @@ use crate::{
     clock::MonotonicTime,
     detect::{Assessment, Detector, Sample},
     event::{AlertKind, Event, EventKind, Figures, Reason},
-    policy::{Burst, State, Suspicion, Verdict},
+    policy::{Burst, State, Suspicion, Verdict, WatchOnly},
 };
 
 /// Wait after an arming probe that was not answered, and between the bursts that show that probes can still be believed.
@@ -22,7 +22,9 @@ pub(super) struct Service {
     detector: Option<Detector>,
     suspicion: Suspicion,
     assessment: Assessment,
-    /// A local probe was answered when enough answers had been seen.
+    /// Why it can't be probed, if it can't.
+    watch_only: Option<WatchOnly>,
+    /// A local probe was answered when enough answers had been seen. Of a service that is only watched: they were seen.
     armed: bool,
     next_health_probe: MonotonicTime,
     /// Counts how often it was watched from zero.
@@ -65,20 +67,32 @@ pub(super) struct Dead {
 }
 
 impl Service {
-    pub(super) fn new(id: usize, settings: &Settings, now: MonotonicTime, state: State) -> Self {
+    pub(super) fn new(
+        id: usize,
+        watch_only: Option<WatchOnly>,
+        settings: &Settings,
+        now: MonotonicTime,
+        state: State,
+    ) -> Self {
+        let suspicion = if settings.bypassed || watch_only.is_some() {
+            Suspicion::without_probes
+        } else {
+            Suspicion::new
+        };
         Self {
             id,
             state,
             detector: None,
-            suspicion: Suspicion::new(settings.suspicion, now),
+            suspicion: suspicion(settings.suspicion, now),
             assessment: Assessment::default(),
+            watch_only,
             armed: false,
             next_health_probe: now,
             generation: 0,
             asked: Asked::default(),
             alerted: None,
             told: None,
-            must_answer: true,
+            must_answer: watch_only.is_none(),
             returned: None,
         }
     }
@@ -87,8 +101,9 @@ impl Service {
         self.id
     }
 
+    /// It was seen alive, by a probe too.
     pub(super) fn is_armed(&self) -> bool {
-        self.armed
+        self.armed && self.watch_only.is_none()
     }
 
     pub(super) fn must_answer(&self) -> bool {
@@ -123,6 +138,10 @@ impl Service {
             .detector
             .get_or_insert_with(|| Detector::new(settings.detect, sample));
         self.assessment = detector.tick(sample, self.suspicion.is_suspicious());
+        if settings.bypassed || self.watch_only.is_some() {
+            self.watch(link, now, effects);
+            return None;
+        }
         if !self.armed {
             if self.assessment.ready && now >= self.next_health_probe {
                 self.ask(Purpose::Health, effects);
@@ -144,18 +163,7 @@ impl Service {
                 if now >= self.next_health_probe && self.ask(Purpose::Health, effects) {
                     self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
                 }
-                self.alerted = None;
-                self.told = None;
-                if self.assessment.idle {
-                    self.enter(State::Idle, Reason::NoQueries, now, effects);
-                } else {
-                    let reason = if was == State::Idle {
-                        Reason::QueriesAgain
-                    } else {
-                        Reason::AnswersAgain
-                    };
-                    self.enter(State::Healthy, reason, now, effects);
-                }
+                self.clear(now, effects);
             }
             Verdict::Suspect | Verdict::EgressBroken => {
                 let reason = if was == State::Blackholed {
@@ -184,6 +192,47 @@ impl Service {
             }
         }
         None
+    }
+
+    /// Judges a service that is only watched, by its silence alone.
+    fn watch(&mut self, link: usize, now: MonotonicTime, effects: &mut impl Effects) {
+        if !self.armed {
+            if self.assessment.ready {
+                self.armed = true;
+                self.enter(State::Healthy, Reason::Known, now, effects);
+            }
+            return;
+        }
+        match self.suspicion.tick(now, &self.assessment) {
+            Verdict::Clear | Verdict::Contradicted => self.clear(now, effects),
+            Verdict::Suspect | Verdict::EgressBroken => {
+                self.enter(State::Suspect, Reason::AnswersMissing, now, effects);
+                if self.assessment.idle {
+                    // Too few were left unanswered to mean anything, and nobody asks any more.
+                    self.detector.iter_mut().for_each(Detector::settle);
+                }
+            }
+            Verdict::Blackholed { .. } => {
+                self.enter(State::Blackholed, Reason::Silent, now, effects);
+                self.alert(link, AlertKind::WatchedSilent, now, effects);
+            }
+        }
+    }
+
+    /// Nothing is wrong.
+    fn clear(&mut self, now: MonotonicTime, effects: &mut impl Effects) {
+        self.alerted = None;
+        self.told = None;
+        if self.assessment.idle {
+            self.enter(State::Idle, Reason::NoQueries, now, effects);
+        } else {
+            let reason = if self.state == State::Idle {
+                Reason::QueriesAgain
+            } else {
+                Reason::AnswersAgain
+            };
+            self.enter(State::Healthy, reason, now, effects);
+        }
     }
 
     /// Takes the result of a burst.
@@ -272,7 +321,7 @@ impl Service {
 
     /// The link went down by our hand. A service that was never armed need not answer for it to come back.
     pub(super) fn withdrawn(&mut self, now: MonotonicTime, any_armed: bool, effects: &mut impl Effects) {
-        self.must_answer = self.armed || !any_armed;
+        self.must_answer = self.watch_only.is_none() && (self.armed || !any_armed);
         self.returned = None;
         self.enter(State::Withdrawn, Reason::LinkDown, now, effects);
     }
@@ -306,7 +355,7 @@ impl Service {
         self.enter(State::Unarmed, reason, now, effects);
         *self = Self {
             generation: self.generation.wrapping_add(1),
-            ..Self::new(self.id, settings, now, State::Unarmed)
+            ..Self::new(self.id, self.watch_only, settings, now, State::Unarmed)
         };
     }
 

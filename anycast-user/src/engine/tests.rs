@@ -1,7 +1,9 @@
+mod watch_only;
+
 use super::*;
 use crate::{
     detect,
-    policy::{Burst, SuspicionSettings},
+    policy::{Burst, SuspicionSettings, WatchOnly},
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -46,6 +48,8 @@ const ORDER_TIME: Duration = Duration::from_millis(2);
 struct Log {
     events: Vec<Event>,
     probes: Vec<Ask>,
+    /// Services that were probed, once for every burst.
+    probed: Vec<usize>,
     orders: Vec<(bool, MonotonicTime)>,
     unmarked: usize,
 }
@@ -53,6 +57,7 @@ struct Log {
 impl Effects for Log {
     fn probe(&mut self, ask: Ask) -> bool {
         self.probes.push(ask);
+        self.probed.push(ask.service);
         true
     }
 
@@ -77,6 +82,11 @@ impl Effects for Log {
 
 impl World {
     fn new(armed: bool, found: Found, services: usize) -> Self {
+        Self::with(armed, found, &vec![None; services])
+    }
+
+    fn with(armed: bool, found: Found, watch_only: &[Option<WatchOnly>]) -> Self {
+        let services = watch_only.len();
         let now = MonotonicTime(1_000_000_000);
         let settings = Settings {
             armed,
@@ -90,9 +100,17 @@ impl World {
                 floor: Duration::from_millis(30),
             },
             hold_down: HOLD,
+            bypassed: false,
         };
         Self {
-            engine: Engine::new(settings, &[LinkSetup { found, services }], now),
+            engine: Engine::new(
+                settings,
+                &[LinkSetup {
+                    found,
+                    services: watch_only.to_vec(),
+                }],
+                now,
+            ),
             now,
             servers: vec![Server::Answers; services],
             queries_per_tick: 10,

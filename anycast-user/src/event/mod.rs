@@ -13,7 +13,7 @@ pub use self::{json::line, notice::Notice};
 use crate::{
     clock::MonotonicTime,
     detect::Nats,
-    policy::{Guard, State},
+    policy::{Guard, State, WatchOnly},
 };
 
 /// Something that happened.
@@ -59,6 +59,14 @@ pub enum Reason {
     ProbesContradicted,
     /// Neither clients nor probes get an answer.
     SilentAndProbesFail,
+    /// Queries come, no answer leaves; the service is only watched, so no probe was sent.
+    Silent,
+    /// Enough answers were seen for long enough of a service that is only watched.
+    Known,
+    /// Answers may leave uncounted.
+    Bypassed,
+    /// They may not any more.
+    BypassEnded,
     /// Nobody listens on the port.
     NoSocket,
     /// The link was put down.
@@ -90,6 +98,10 @@ pub enum AlertKind {
     SomeUnanswered,
     /// The kernel has not carried out an order yet.
     OrderOverdue,
+    /// A service that is only watched does not answer any more.
+    WatchedSilent,
+    /// Answers may leave uncounted: nothing is armed any more.
+    Bypassed,
 }
 
 /// Kinds of [`Event`]. `service` and `link` are indices into the daemon's lists.
@@ -201,6 +213,8 @@ pub struct ServiceName {
     pub service: String,
     /// The service address.
     pub address: IpAddr,
+    /// Why it is only watched, if it always is.
+    pub watch_only: Option<WatchOnly>,
 }
 
 impl Names {
@@ -250,6 +264,8 @@ impl AlertKind {
             Self::ProbesUnsent => "probes-unsent",
             Self::SomeUnanswered => "some-unanswered",
             Self::OrderOverdue => "order-overdue",
+            Self::WatchedSilent => "watched-silent",
+            Self::Bypassed => "bypassed",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the daemon says when it starts and ends.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use serde_json::{Value, json};
 
@@ -8,6 +8,7 @@ use super::line;
 use crate::{
     clock::MonotonicTime,
     datapath::{Attached, EgressHook, IngressHook},
+    net::Resident,
 };
 
 /// What the daemon says when it starts and stops, besides [`Event`](super::Event)s; these know their names themselves.
@@ -34,6 +35,24 @@ pub enum Notice<'a> {
         /// Why.
         reason: &'a str,
     },
+    /// A stranger came to the XDP hook of an uplink, or went.
+    Resident {
+        /// The name of the uplink.
+        uplink: &'a str,
+        /// Who is there now.
+        resident: &'a Resident,
+    },
+    /// A service is only watched.
+    WatchOnly {
+        /// Its link.
+        link: &'a str,
+        /// Its name.
+        service: &'a str,
+        /// The service address.
+        address: IpAddr,
+        /// Why.
+        reason: &'a str,
+    },
     /// The daemon ends; links stay as they are.
     Stopped,
 }
@@ -56,6 +75,24 @@ impl Notice<'_> {
             Self::AttachFallback { uplink, reason } => {
                 line(at, "attach_fallback", json!({"uplink": uplink, "reason": reason}))
             }
+            Self::Resident { uplink, resident } => line(
+                at,
+                "resident",
+                json!({
+                    "uplink": uplink, "kind": resident.kind(), "program": resident.name(), "id": resident.id(),
+                    "reason": resident.to_string(),
+                }),
+            ),
+            Self::WatchOnly {
+                link,
+                service,
+                address,
+                reason,
+            } => line(
+                at,
+                "watch_only",
+                json!({"link": link, "service": service, "address": address, "reason": reason}),
+            ),
             Self::Stopped => line(at, "stopped", json!({})),
         }
     }
@@ -93,6 +130,26 @@ impl fmt::Display for Notice<'_> {
                     "uplink {uplink}: no XDP ({reason}); using tc ingress, which counts the same"
                 )
             }
+            Self::Resident {
+                uplink,
+                resident: Resident::None | Resident::Ours,
+            } => write!(f, "uplink {uplink}: no XDP program of others is there any more"),
+            Self::Resident { uplink, resident } if resident.may_bypass() => write!(
+                f,
+                "uplink {uplink}: its XDP hook is taken by {resident}: answers may leave uncounted, so services are only \
+                 watched"
+            ),
+            Self::Resident { uplink, resident } => write!(
+                f,
+                "uplink {uplink}: its XDP hook is taken by {resident}, which stays; what it drops or redirects is not \
+                 counted at tc ingress"
+            ),
+            Self::WatchOnly {
+                link,
+                service,
+                address,
+                reason,
+            } => write!(f, "{service} at {address} on {link}: only watched: {reason}"),
             Self::Stopped => f.write_str("stopped; links stay as they are"),
         }
     }

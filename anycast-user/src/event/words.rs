@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{AlertKind, Described, EventKind, Figures, Reason, milliseconds};
-use crate::policy::{Guard, State};
+use crate::policy::{Guard, State, WatchOnly};
 
 impl Described<'_> {
     fn of(&self, service: usize) -> String {
@@ -132,6 +132,14 @@ impl fmt::Display for AlertKind {
             Self::OrderOverdue => {
                 "the kernel has not put the link up or down for a second: something holds its RTNL lock"
             }
+            Self::WatchedSilent => {
+                "queries come and no answer leaves; it is only watched, so its route is not withdrawn for this: look at \
+                 the server"
+            }
+            Self::Bypassed => {
+                "an XDP program on an uplink may carry answers past the counters (AF_XDP): services are only watched from \
+                 now on, and no route is withdrawn until it is gone"
+            }
         })
     }
 }
@@ -151,6 +159,10 @@ impl fmt::Display for Reason {
                 "clients are answered and local probes were not: asking again before trusting them"
             }
             Self::SilentAndProbesFail => "queries come, no answer leaves, and local probes are not answered",
+            Self::Silent => "queries come and no answer leaves",
+            Self::Known => "enough answers were seen; it is only watched",
+            Self::Bypassed => "answers may leave uncounted",
+            Self::BypassEnded => "no answer can leave uncounted any more",
             Self::NoSocket => "no answer leaves, and nobody listens on the port",
             Self::LinkDown => "its link was put down",
             Self::ProbesGood => "every local probe is answered",
@@ -164,6 +176,14 @@ impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Observing => "this daemon only observes (--arm or `armed = true` lets it act)",
+        })
+    }
+}
+
+impl fmt::Display for WatchOnly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoProbe => "no probe for this protocol yet",
         })
     }
 }

@@ -96,6 +96,15 @@ pub(crate) fn is_up(payload: &[u8]) -> Result<bool, NetError> {
 
 /// An address that a service can have; `None` for link-local IPv6, for duplicates and for other messages.
 pub(super) fn address(reply: &Reply<'_>) -> Result<Option<Address>, NetError> {
+    let can_serve = |address: &Address| {
+        let link_local = matches!(address.address, IpAddr::V6(address) if address.is_unicast_link_local());
+        !link_local && !address.flags.contains(AddressFlags::Dadfailed)
+    };
+    Ok(any_address(reply)?.filter(can_serve))
+}
+
+/// An address of a link; `None` for other messages.
+pub(super) fn any_address(reply: &Reply<'_>) -> Result<Option<Address>, NetError> {
     if reply.kind != libc::RTM_NEWADDR {
         return Ok(None);
     }
@@ -115,10 +124,6 @@ pub(super) fn address(reply: &Reply<'_>) -> Result<Option<Address>, NetError> {
     let Some(address) = local.or(peer_or_local) else {
         return Ok(None);
     };
-    let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
-    if link_local || flags.contains(AddressFlags::Dadfailed) {
-        return Ok(None);
-    }
     Ok(Some(Address {
         link: LinkIndex(message.header.index),
         address,

@@ -65,7 +65,28 @@ impl Resident {
         !matches!(self, Self::None | Self::Ours)
     }
 
-    /// Its name in JSON.
+    /// The kernel's number for the program, of a stranger.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        match self {
+            Self::None | Self::Ours => None,
+            Self::Program { id, .. } | Self::Dispatcher { id } | Self::Hidden { id } | Self::AfXdp { id, .. } => {
+                Some(*id)
+            }
+        }
+    }
+
+    /// The name of the program, of a stranger that can be looked at.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Program { name, .. } | Self::AfXdp { name, .. } => Some(name),
+            Self::Dispatcher { .. } => Some("xdp_dispatcher"),
+            Self::None | Self::Ours | Self::Hidden { .. } => None,
+        }
+    }
+
+    /// What kind it is, in JSON.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {

@@ -1,6 +1,7 @@
 //! A blocking netlink client: one request at a time, every answer matched by its sequence number.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -82,6 +83,17 @@ impl Netlink {
         let mut addresses = self.dump(&mut request, decode::address)?;
         addresses.retain(|address| address.link == link);
         Ok(addresses)
+    }
+
+    /// The addresses of all links, IPv6 link-local ones too.
+    pub fn all_addresses(&mut self) -> Result<Vec<(LinkIndex, IpAddr)>, NetError> {
+        let message = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        let mut request = Request::new("list addresses", message, NLM_F_DUMP);
+        let addresses: Vec<Address> = self.dump(&mut request, decode::any_address)?;
+        Ok(addresses
+            .into_iter()
+            .map(|address| (address.link, address.address))
+            .collect())
     }
 
     /// The unicast routes of the main table, IPv4 and IPv6. Nexthop objects are seen through as long as the sysctl

@@ -122,5 +122,12 @@ impl Guard {
     }
 }
 
+/// Why a service is only watched: counted and judged, but never probed, and never a reason to move its link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchOnly {
+    /// This version can't ask a service of its protocol whether it is alive.
+    NoProbe,
+}
+
 /// Wait between attempts at something that failed: long enough not to fill a log, short enough for a route.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

@@ -7,6 +7,9 @@
 //! ```text
 //! e + 8 · bursts ≥ h        or a burst found no socket (a definite sign skips the statistics, not the floor)
 //! ```
+//!
+//! Of a service that can't be probed silence is all there is: it is blackholed when e alone has reached h and the
+//! suspicion has lasted for the floor. Nobody acts on that; it is told.
 
 use std::time::Duration;
 
@@ -76,6 +79,8 @@ pub enum Verdict {
 #[derive(Clone, Debug)]
 pub struct Suspicion {
     settings: SuspicionSettings,
+    /// Whether probes can be sent.
+    probes: bool,
     /// Suspicions that may still start.
     credit: Bucket,
     doubt: Option<Doubt>,
@@ -114,8 +119,18 @@ impl Suspicion {
         let (most, per_second) = SUSPICIONS;
         Self {
             settings,
+            probes: true,
             credit: Bucket::new(most, per_second, now),
             doubt: None,
+        }
+    }
+
+    /// The same, of a service that can't be probed.
+    #[must_use]
+    pub fn without_probes(settings: SuspicionSettings, now: MonotonicTime) -> Self {
+        Self {
+            probes: false,
+            ..Self::new(settings, now)
         }
     }
 
@@ -157,8 +172,11 @@ impl Suspicion {
                 && now.since(failing.since) >= floor
                 && failing.last >= failing.decisive(floor)
         });
-        doubt.blackholed = proof.is_some();
-        if let Some(Failing { no_socket, .. }) = proof {
+        let silent = !self.probes && assessment.evidence >= assessment.threshold && now.since(doubt.since) >= floor;
+        doubt.blackholed = proof.is_some() || silent;
+        if silent {
+            Verdict::Blackholed { no_socket: false }
+        } else if let Some(Failing { no_socket, .. }) = proof {
             Verdict::Blackholed { no_socket }
         } else if doubt.probes_answered
             && assessment.silence >= EGRESS_BROKEN_AFTER
@@ -173,7 +191,7 @@ impl Suspicion {
     /// Whether a burst is due; the caller then sends one and says so by [`burst_sent`](Self::burst_sent).
     #[must_use]
     pub fn wants_burst(&self, now: MonotonicTime) -> bool {
-        self.doubt.is_some_and(|doubt| {
+        self.doubt.filter(|_| self.probes).is_some_and(|doubt| {
             let decisive = doubt.failing.map(|failing| failing.decisive(self.settings.floor));
             now >= doubt.next_burst || decisive.is_some_and(|due| now >= due && doubt.last_sent < due)
         })
@@ -227,12 +245,15 @@ impl Suspicion {
         }
     }
 
-    /// The daemon did not run for `unobserved`: probes have not failed for longer.
+    /// The daemon did not run for `unobserved`: probes have not failed for longer, nor has silence lasted.
     pub fn forgive(&mut self, unobserved: Duration) {
         if let Some(doubt) = &mut self.doubt {
             doubt.stalled += unobserved;
             if let Some(failing) = &mut doubt.failing {
                 failing.since = failing.since.after(unobserved);
+            }
+            if !self.probes {
+                doubt.since = doubt.since.after(unobserved);
             }
         }
     }

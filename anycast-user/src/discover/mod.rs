@@ -1,0 +1,146 @@
+//! What the configuration means on this machine: links, addresses, uplinks and the DNS service, found by looking.
+
+mod addresses;
+mod error;
+mod kernel;
+mod residents;
+mod services;
+mod uplinks;
+
+use std::net::IpAddr;
+
+use self::services::{check_endpoints, is_listening, services_of};
+pub use self::{
+    addresses::{LOCAL_ADDRESSES_MAX, LocalAddresses, local_addresses},
+    error::DiscoverError,
+    kernel::is_realtime_kernel,
+    residents::Residents,
+    services::services,
+    uplinks::Uplink,
+};
+use crate::{
+    config::{Config, Protocol, has_probe},
+    net::{self, Link, NetError, Netlink},
+    policy::WatchOnly,
+};
+
+/// What is to be watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The links whose state is the announcement.
+    pub links: Vec<PlannedLink>,
+    /// The interfaces that queries arrive on and answers leave by.
+    pub uplinks: Vec<Uplink>,
+    /// The host's own addresses, at most [`LOCAL_ADDRESSES_MAX`]: what comes from them is no client's.
+    pub local_addresses: Vec<IpAddr>,
+    /// What an operator should know before trusting it, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// A link and the services on its addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedLink {
+    /// The link.
+    pub link: Link,
+    /// One for each service and address.
+    pub services: Vec<PlannedService>,
+}
+
+/// A service at one address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedService {
+    /// Its name.
+    pub name: String,
+    /// What its packets look like.
+    pub protocol: Protocol,
+    /// The service address.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+}
+
+impl PlannedService {
+    /// Why it is only watched, if it is: nothing that it does or leaves undone moves its link.
+    #[must_use]
+    pub fn watch_only(&self) -> Option<WatchOnly> {
+        (!has_probe(self.protocol)).then_some(WatchOnly::NoProbe)
+    }
+}
+
+/// Looks at the network namespace of the calling thread. Changes nothing.
+pub fn discover(config: &Config, netlink: &mut Netlink) -> Result<Plan, DiscoverError> {
+    let links = netlink.links()?;
+    let routes = netlink.routes()?;
+    let mut warnings = Vec::new();
+    let service_links = config
+        .links
+        .iter()
+        .map(|link| find(&links, &link.name).map(|link| link.index))
+        .collect::<Result<Vec<_>, _>>()?;
+    let uplinks = match &config.uplinks {
+        Some(names) => names
+            .iter()
+            .map(|name| find(&links, name).cloned())
+            .collect::<Result<_, _>>()?,
+        None => net::uplinks(&routes, &links, &service_links),
+    };
+    // The check has to see the uplinks before service links are taken out of them.
+    let mut carriers = net::uplinks(&routes, &links, &[]);
+    carriers.extend(uplinks.iter().cloned());
+    let planned = config
+        .links
+        .iter()
+        .map(|wanted| {
+            let link = find(&links, &wanted.name)?;
+            net::link_switch_check(link, &links, &carriers)?;
+            if config.armed && !wanted.can_be_armed() {
+                return Err(DiscoverError::NothingToProbe {
+                    link: wanted.name.clone(),
+                });
+            }
+            let addresses: Vec<IpAddr> = netlink
+                .addresses(link.index)?
+                .into_iter()
+                .map(|address| address.address)
+                .collect();
+            let services = services_of(wanted, &addresses)?;
+            warnings.extend(services.iter().filter(|service| !is_listening(service)).map(|service| {
+                format!(
+                    "no socket serves {} port {} of {}: it is watched all the same, and stays unarmed until it answers",
+                    service.protocol, service.port, service.address
+                )
+            }));
+            Ok(PlannedLink {
+                link: link.clone(),
+                services,
+            })
+        })
+        .collect::<Result<Vec<_>, DiscoverError>>()?;
+    check_endpoints(&planned)?;
+    if uplinks.is_empty() {
+        return Err(DiscoverError::NoUplink);
+    }
+    let named = config.uplinks.is_some();
+    let uplinks = uplinks::one_level(uplinks, named, &links, config.encapsulation, &mut warnings)?;
+    let local = local_addresses(netlink, &service_links)?;
+    if local.left_out > 0 {
+        warnings.push(format!(
+            "this host has {} addresses more than the {LOCAL_ADDRESSES_MAX} that are told from clients: packets from those \
+             count as queries",
+            local.left_out
+        ));
+    }
+    Ok(Plan {
+        links: planned,
+        uplinks: uplinks::examine(uplinks, &links)?,
+        local_addresses: local.addresses,
+        warnings,
+    })
+}
+
+fn find<'a>(links: &'a [Link], name: &str) -> Result<&'a Link, NetError> {
+    links
+        .iter()
+        .find(|link| link.name == name)
+        .ok_or_else(|| NetError::NoSuchLink { name: name.to_owned() })
+}
