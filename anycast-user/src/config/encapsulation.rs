@@ -2,14 +2,7 @@
 
 use std::num::NonZeroU16;
 
-/// Encapsulations that are looked through to the query inside. Default: none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Encapsulation {
-    /// IP in IP, by its protocol numbers: 4 and 41.
-    pub ipip: bool,
-    /// Generic UDP encapsulation, by the UDP port that it is sent to; never 0.
-    pub gue_port: Option<u16>,
-}
+use anycast_ebpf::packet::Tunnels;
 
 /// One item of the list in the configuration file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,14 +34,13 @@ impl Item {
     }
 }
 
-impl FromIterator<Item> for Encapsulation {
-    fn from_iter<I: IntoIterator<Item = Item>>(items: I) -> Self {
-        items.into_iter().fold(Self::default(), |all, item| match item {
-            Item::Ipip => Self { ipip: true, ..all },
-            Item::Gue(port) => Self {
-                gue_port: Some(port.get()),
-                ..all
-            },
-        })
-    }
+/// What is looked through, of these items.
+pub(super) fn tunnels(items: Vec<Item>) -> Tunnels {
+    items.into_iter().fold(Tunnels::default(), |all, item| match item {
+        Item::Ipip => Tunnels { ip_in_ip: true, ..all },
+        Item::Gue(port) => Tunnels {
+            gue_port: port.get(),
+            ..all
+        },
+    })
 }

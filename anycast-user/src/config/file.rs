@@ -2,11 +2,12 @@
 //!
 //! Every key is optional here, so that defaults stand in one place: the types of the parent module.
 
+use anycast_ebpf::classify::Classifier;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::Spanned;
 
+use super::Hook;
 use super::duration::Written;
-use super::{Hook, Protocol};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,13 +75,13 @@ pub(super) struct ServiceTable {
 
 /// A protocol by its name.
 #[derive(Debug)]
-pub(super) struct Named(pub(super) Protocol);
+pub(super) struct Named(pub(super) Classifier);
 
 impl<'de> Deserialize<'de> for Named {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        Protocol::from_name(&name).map(Self).ok_or_else(|| {
-            let known: Vec<&str> = Protocol::all().map(Protocol::name).collect();
+        Classifier::from_name(&name).map(Self).ok_or_else(|| {
+            let known: Vec<&str> = Classifier::ALL.iter().map(|classifier| classifier.name()).collect();
             // In serde's own words, which a suggestion is made from.
             D::Error::custom(format!(
                 "unknown variant `{name}`, expected one of `{}`",

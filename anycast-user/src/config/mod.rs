@@ -21,13 +21,13 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use anycast_ebpf::{classify::Classifier, packet::Tunnels};
 use serde::Deserialize;
 
 pub use duration::{DurationError, parse_duration, parse_floor};
-pub use encapsulation::Encapsulation;
 pub use error::ConfigError;
 pub use metrics::{MetricsListen, MetricsListenError};
-pub use protocol::{Protocol, has_probe};
+pub use protocol::has_probe;
 
 /// A checked configuration: everything the daemon needs to know before it looks at the machine.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +45,7 @@ pub struct Config {
     /// Default: `None`, those of the routing table.
     pub uplinks: Option<Vec<String>>,
     /// What queries may be wrapped in when they arrive. Default: nothing.
-    pub encapsulation: Encapsulation,
+    pub encapsulation: Tunnels,
     /// When a service is known well enough for its silence to mean something.
     pub arming: Arming,
     /// How a withdrawn link comes back: the `[return]` table.
@@ -118,7 +118,7 @@ pub struct ServiceConfig {
     /// Name for people and for the `service` label of metrics.
     pub name: String,
     /// What its packets look like.
-    pub protocol: Protocol,
+    pub protocol: Classifier,
     /// Port that clients send to, never 0.
     pub port: u16,
     /// Service addresses, unicast, never empty. Default: `None`, all addresses on the link.
@@ -145,7 +145,7 @@ impl Config {
             floor: Duration::from_millis(30),
             hook: Hook::default(),
             uplinks: None,
-            encapsulation: Encapsulation::default(),
+            encapsulation: Tunnels::default(),
             arming: Arming::default(),
             coming_back: Return::default(),
             detection: Detection::default(),

@@ -1,6 +1,7 @@
 //! The daemon: looks, loads, attaches, watches, until it is told to end. Links stay as they are then.
 
 mod look;
+mod residents;
 mod sampling;
 mod start;
 
@@ -21,13 +22,14 @@ use tracing_appender::non_blocking::NonBlocking;
 
 use self::{
     look::look_after,
+    residents::{follow, meet, ours, tell_watch_only},
     sampling::keep_to_budget,
     start::{Hands, attach, engine, lock_memory, names, tell_scheduling},
 };
 use crate::{
     config::{Config, MetricsListen},
     datapath::{Bank, SampleRate},
-    discover::{Plan, discover},
+    discover::{Plan, Residents, discover},
     event::Notice,
     export::{
         http::{self, Limits},
@@ -61,6 +63,7 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
         tracing::warn!("{warning}");
     }
     let teller = Teller::new(Arc::new(names(&plan)), telling.json.clone());
+    let residents = meet(config.armed, &plan, &[], &teller)?;
     // One thread: nothing here is urgent, what is has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -81,16 +84,17 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
         if config.armed {
             hands.take(&plan, &mut netlink)?;
         }
-        let datapath = attach(config, &plan, &teller)?;
+        let mut datapath = attach(config, &plan, &teller)?;
         let watching = Watching {
             config,
             plan: &plan,
             teller: &teller,
             bank: datapath.bank(),
             sample_rate: datapath.sample_rate(),
+            ours: ours(&mut datapath),
             report_interval: telling.report_interval,
         };
-        runtime.block_on(watching.run(hands.actuator.take(), listener, ends))
+        runtime.block_on(watching.run(hands.actuator.take(), residents, listener, ends))
     };
     let ended = watch();
     hands.release(&mut netlink);
@@ -106,17 +110,26 @@ struct Watching<'a> {
     teller: &'a Teller,
     bank: Bank,
     sample_rate: SampleRate,
+    /// The numbers of the programs that were loaded.
+    ours: Vec<u32>,
     report_interval: Duration,
 }
 
 impl Watching<'_> {
-    async fn run(self, actuator: Option<Actuator>, listener: Option<TcpListener>, mut ends: Ends) -> Result<()> {
+    async fn run(
+        self,
+        actuator: Option<Actuator>,
+        residents: Residents,
+        listener: Option<TcpListener>,
+        mut ends: Ends,
+    ) -> Result<()> {
         let Self {
             config,
             plan,
             teller,
             bank,
             sample_rate,
+            ours,
             report_interval,
         } = self;
         let names = teller.names();
@@ -126,6 +139,9 @@ impl Watching<'_> {
                 link.announced.store(planned.link.up, Relaxed);
             }
         }
+        let bypass = residents.bypass();
+        tell_watch_only(plan, bypass.as_deref(), teller);
+        status.set_bypass(bypass);
         let looks: Arc<[Look]> = plan.links.iter().map(|_| Look::default()).collect();
         let (events, told) = mpsc::channel(EVENTS_WAITING);
         let services = plan.links.iter().flat_map(|link| &link.services);
@@ -157,6 +173,7 @@ impl Watching<'_> {
             () = served => ended_by_itself(),
             () = keep_to_budget(status.bank(), &sample_rate) => ended_by_itself(),
             ended = look_after(plan, &looks, &sampler) => ended,
+            ended = follow(plan, residents, &ours, &status, teller) => ended,
             () = ends.come() => Ok(()),
         };
         sampler.stop();

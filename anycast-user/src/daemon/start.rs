@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anycast_ebpf::classify::Classifier;
 use anyhow::Result;
 use aya_log::EbpfLogger;
 
@@ -11,7 +10,7 @@ use crate::{
     config::Config,
     datapath::{self, Datapath, LoadSettings},
     detect,
-    discover::{Plan, PlannedLink, PlannedService},
+    discover::{Plan, PlannedLink, PlannedService, is_realtime_kernel},
     engine::{Engine, Found, LinkSetup, Settings},
     event::{Names, Notice, ServiceName},
     net::Netlink,
@@ -48,10 +47,15 @@ pub(super) fn attach(config: &Config, plan: &Plan, teller: &Teller) -> Result<Da
         .map(|service| datapath::Service {
             address: service.address,
             port: service.port,
-            classifier: Classifier::DnsUdp,
+            classifier: service.protocol,
         })
         .collect();
-    let mut datapath = Datapath::load(&services, &LoadSettings::default())?;
+    let settings = LoadSettings {
+        local_addresses: plan.local_addresses.clone(),
+        tunnels: config.encapsulation,
+        atomic_counters: is_realtime_kernel(),
+    };
+    let mut datapath = Datapath::load(&services, &settings)?;
     // What the programs say of the test is in the log before its verdict is known here.
     let mut log = EbpfLogger::init(datapath.ebpf_mut());
     let tested = datapath.self_test(&services);
@@ -62,7 +66,8 @@ pub(super) fn attach(config: &Config, plan: &Plan, teller: &Teller) -> Result<Da
     tested?;
     for uplink in &plan.uplinks {
         let name = uplink.link.name.as_str();
-        let attached = datapath.attach(&uplink.link, config.hook, uplink.native_xdp_is_calm)?;
+        let framing = uplink.framing.clone()?;
+        let attached = datapath.attach(&uplink.link, framing, config.hook, uplink.native_xdp_is_calm)?;
         if let Some(refused) = &attached.refused {
             teller.notice(&Notice::AttachFallback {
                 uplink: name,

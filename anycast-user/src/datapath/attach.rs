@@ -1,5 +1,6 @@
 //! Puts the programs on the hooks of an uplink.
 
+use anycast_ebpf::packet::Framing;
 use aya::programs::{
     LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
     tc::{NlOptions, TcAttachOptions, TcError, qdisc_add_clsact},
@@ -7,7 +8,7 @@ use aya::programs::{
 };
 use serde::Serialize;
 
-use super::{Datapath, DatapathError, EGRESS_TC, INGRESS_TC, INGRESS_XDP, program_mut};
+use super::{Datapath, DatapathError, EGRESS_TC, EGRESS_TC_IP, INGRESS_TC, INGRESS_TC_IP, INGRESS_XDP, program_mut};
 use crate::{config::Hook, net::Link};
 
 /// Where queries are counted.
@@ -55,15 +56,23 @@ pub struct Attached {
 impl Datapath {
     /// Attaches to `uplink`: queries by the hook that `preference` names, falling back to tc ingress; answers at tc egress.
     ///
+    /// `framing` is what its packets start with; XDP is for [`Framing::Ethernet`] only.
     /// `native_xdp_is_calm` says that native XDP is known not to bounce this uplink when it goes on or off; `Hook::Auto`
     /// uses it only then. An XDP program that is there already is never replaced.
     pub fn attach(
         &mut self,
         uplink: &Link,
+        framing: Framing,
         preference: Hook,
         native_xdp_is_calm: bool,
     ) -> Result<Attached, DatapathError> {
+        let (ingress_tc, egress_tc) = match framing {
+            Framing::Ethernet => (INGRESS_TC, EGRESS_TC),
+            Framing::Ip => (INGRESS_TC_IP, EGRESS_TC_IP),
+        };
         let wanted = match preference {
+            // Drivers of such devices have no XDP, and the kernel's own expects an Ethernet header.
+            _ if framing == Framing::Ip => None,
             Hook::Xdp => Some((IngressHook::Xdp, XdpMode::Driver)),
             Hook::XdpGeneric => Some((IngressHook::XdpGeneric, XdpMode::Skb)),
             Hook::Auto => native_xdp_is_calm.then_some((IngressHook::Xdp, XdpMode::Driver)),
@@ -79,10 +88,10 @@ impl Datapath {
         let ingress = if let Some(hook) = taken {
             hook
         } else {
-            self.attach_tc(INGRESS_TC, uplink, TcAttachType::Ingress)?;
+            self.attach_tc(ingress_tc, uplink, TcAttachType::Ingress)?;
             IngressHook::Tc
         };
-        let egress = self.attach_tc(EGRESS_TC, uplink, TcAttachType::Egress)?;
+        let egress = self.attach_tc(egress_tc, uplink, TcAttachType::Egress)?;
         Ok(Attached {
             ingress,
             egress,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use thiserror::Error;
 
+use super::UplinkError;
 use crate::net::NetError;
 
 /// Why the configuration does not fit this machine.
@@ -55,26 +56,13 @@ pub enum DiscoverError {
         "no uplink: the main routing table has no route with a gateway and no default route; name them with `uplinks = [\"eth0\"]` in a configuration file"
     )]
     NoUplink,
-    /// Packets would be counted twice.
-    #[error("`{upper}` lies on `{lower}`, and both are uplinks: their packets would be counted twice; {}", what_to_keep(.keep.as_deref()))]
-    Stacked {
-        /// The uplink on top.
-        upper: String,
-        /// The one beneath.
-        lower: String,
-        /// The one that sees the packets of both.
-        keep: Option<String>,
-    },
-    /// Not tested, so not promised.
-    #[error(
-        "`{uplink}` belongs to the VRF `{vrf}`, and VRFs are not tested: name uplinks outside of VRFs with `uplinks = \
-         [\"eth0\"]` in a configuration file"
-    )]
-    InVrf {
+    /// An uplink that can't be watched.
+    #[error("uplink `{uplink}`: {reason}")]
+    Uplink {
         /// The interface.
         uplink: String,
-        /// The VRF; the same when it is the uplink itself.
-        vrf: String,
+        /// Why.
+        reason: UplinkError,
     },
     /// Answers may leave where nobody counts them.
     #[error("{reason}; nothing can be armed: take that program off, or watch without --arm and `armed = true`")]
@@ -82,11 +70,4 @@ pub enum DiscoverError {
         /// Names the uplink and the program.
         reason: String,
     },
-}
-
-fn what_to_keep(link: Option<&str>) -> String {
-    match link {
-        Some(link) => format!("keep one of them in `uplinks`: `{link}` sees all"),
-        None => "name in `uplinks` the one interface that sees all, which is between them".to_owned(),
-    }
 }

@@ -9,17 +9,19 @@ mod uplinks;
 
 use std::net::IpAddr;
 
+use anycast_ebpf::{classify::Classifier, layout::LOCAL_ADDRESSES_MAX};
+
 use self::services::{check_endpoints, is_listening, services_of};
 pub use self::{
-    addresses::{LOCAL_ADDRESSES_MAX, LocalAddresses, local_addresses},
+    addresses::{LocalAddresses, local_addresses},
     error::DiscoverError,
     kernel::is_realtime_kernel,
     residents::Residents,
     services::services,
-    uplinks::Uplink,
+    uplinks::{Uplink, UplinkError, uplinks},
 };
 use crate::{
-    config::{Config, Protocol, has_probe},
+    config::{Config, has_probe},
     net::{self, Link, NetError, Netlink},
     policy::WatchOnly,
 };
@@ -31,7 +33,7 @@ pub struct Plan {
     pub links: Vec<PlannedLink>,
     /// The interfaces that queries arrive on and answers leave by.
     pub uplinks: Vec<Uplink>,
-    /// The host's own addresses, at most [`LOCAL_ADDRESSES_MAX`]: what comes from them is no client's.
+    /// The host's own addresses but those of the services: what comes from them is no client's.
     pub local_addresses: Vec<IpAddr>,
     /// What an operator should know before trusting it, one line each.
     pub warnings: Vec<String>,
@@ -52,7 +54,7 @@ pub struct PlannedService {
     /// Its name.
     pub name: String,
     /// What its packets look like.
-    pub protocol: Protocol,
+    pub protocol: Classifier,
     /// The service address.
     pub address: IpAddr,
     /// Its port.
@@ -72,21 +74,13 @@ pub fn discover(config: &Config, netlink: &mut Netlink) -> Result<Plan, Discover
     let links = netlink.links()?;
     let routes = netlink.routes()?;
     let mut warnings = Vec::new();
-    let service_links = config
-        .links
-        .iter()
-        .map(|link| find(&links, &link.name).map(|link| link.index))
-        .collect::<Result<Vec<_>, _>>()?;
-    let uplinks = match &config.uplinks {
-        Some(names) => names
-            .iter()
-            .map(|name| find(&links, name).cloned())
-            .collect::<Result<_, _>>()?,
-        None => net::uplinks(&routes, &links, &service_links),
-    };
+    for name in config.uplinks.iter().flatten() {
+        find(&links, name)?;
+    }
+    let candidates = uplinks::candidates(config, &links, &routes);
     // The check has to see the uplinks before service links are taken out of them.
     let mut carriers = net::uplinks(&routes, &links, &[]);
-    carriers.extend(uplinks.iter().cloned());
+    carriers.extend(candidates.iter().cloned());
     let planned = config
         .links
         .iter()
@@ -107,7 +101,9 @@ pub fn discover(config: &Config, netlink: &mut Netlink) -> Result<Plan, Discover
             warnings.extend(services.iter().filter(|service| !is_listening(service)).map(|service| {
                 format!(
                     "no socket serves {} port {} of {}: it is watched all the same, and stays unarmed until it answers",
-                    service.protocol, service.port, service.address
+                    service.protocol.name(),
+                    service.port,
+                    service.address
                 )
             }));
             Ok(PlannedLink {
@@ -117,22 +113,24 @@ pub fn discover(config: &Config, netlink: &mut Netlink) -> Result<Plan, Discover
         })
         .collect::<Result<Vec<_>, DiscoverError>>()?;
     check_endpoints(&planned)?;
-    if uplinks.is_empty() {
+    if candidates.is_empty() {
         return Err(DiscoverError::NoUplink);
     }
-    let named = config.uplinks.is_some();
-    let uplinks = uplinks::one_level(uplinks, named, &links, config.encapsulation, &mut warnings)?;
-    let local = local_addresses(netlink, &service_links)?;
+    let (uplinks, taken_out) = uplinks::one_level(config, candidates, &links);
+    uplinks.iter().try_for_each(Uplink::check)?;
+    warnings.extend(taken_out);
+    let services = planned.iter().flat_map(|link| &link.services);
+    let local = local_addresses(netlink, services.map(|service| service.address))?;
     if local.left_out > 0 {
         warnings.push(format!(
-            "this host has {} addresses more than the {LOCAL_ADDRESSES_MAX} that are told from clients: packets from those \
-             count as queries",
+            "this host has {} addresses more than the {LOCAL_ADDRESSES_MAX} that can be told from clients: packets from \
+             those count as queries",
             local.left_out
         ));
     }
     Ok(Plan {
         links: planned,
-        uplinks: uplinks::examine(uplinks, &links)?,
+        uplinks,
         local_addresses: local.addresses,
         warnings,
     })

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::{DiscoverError, PlannedLink, PlannedService};
-use crate::config::{LinkConfig, Protocol, ServiceConfig};
+use anycast_ebpf::classify::Classifier;
+
+use crate::config::{LinkConfig, ServiceConfig};
 
 /// The port of DNS.
 const DNS_PORT: u16 = 53;
@@ -18,7 +20,7 @@ pub fn services(link: &LinkConfig) -> Cow<'_, [ServiceConfig]> {
     }
     Cow::Owned(vec![ServiceConfig {
         name: "dns".to_owned(),
-        protocol: Protocol::DnsUdp,
+        protocol: Classifier::DnsUdp,
         port: DNS_PORT,
         addresses: None,
     }])
@@ -119,7 +121,7 @@ mod tests {
         vec!["192.0.2.53".parse().unwrap(), "2001:db8::53".parse().unwrap()]
     }
 
-    fn service(name: &str, protocol: Protocol, address: &str, port: u16) -> PlannedService {
+    fn service(name: &str, protocol: Classifier, address: &str, port: u16) -> PlannedService {
         PlannedService {
             name: name.to_owned(),
             protocol,
@@ -131,7 +133,7 @@ mod tests {
     #[test]
     fn a_link_without_services_has_dns_at_all_its_addresses() {
         let services = services_of(&wanted(Vec::new()), &addresses()).unwrap();
-        let expected = ["192.0.2.53", "2001:db8::53"].map(|address| service("dns", Protocol::DnsUdp, address, 53));
+        let expected = ["192.0.2.53", "2001:db8::53"].map(|address| service("dns", Classifier::DnsUdp, address, 53));
         assert_eq!(services, expected);
     }
 
@@ -139,7 +141,7 @@ mod tests {
     fn an_address_that_is_not_there_is_refused() {
         let elsewhere = ServiceConfig {
             name: "dns".to_owned(),
-            protocol: Protocol::DnsUdp,
+            protocol: Classifier::DnsUdp,
             port: 53,
             addresses: Some(vec!["192.0.2.99".parse().unwrap()]),
         };
@@ -156,13 +158,13 @@ mod tests {
             services: vec![service("dns", protocol, "192.0.2.53", 53)],
         };
         let other = [
-            planned("anycast0", Protocol::DnsUdp),
-            planned("anycast1", Protocol::Tcp),
+            planned("anycast0", Classifier::DnsUdp),
+            planned("anycast1", Classifier::Tcp),
         ];
         check_endpoints(&other).unwrap();
         let same = [
-            planned("anycast0", Protocol::DnsUdp),
-            planned("anycast1", Protocol::Udp),
+            planned("anycast0", Classifier::DnsUdp),
+            planned("anycast1", Classifier::Udp),
         ];
         let error = check_endpoints(&same).unwrap_err().to_string();
         assert!(
@@ -177,13 +179,13 @@ mod tests {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let (udp_port, tcp_port) = (udp.local_addr().unwrap().port(), tcp.local_addr().unwrap().port());
         let listens = |protocol, address, port| is_listening(&service("s", protocol, address, port));
-        assert!(listens(Protocol::DnsUdp, "127.0.0.1", udp_port));
-        assert!(listens(Protocol::TcpServerFirst, "127.0.0.1", tcp_port));
-        assert!(!listens(Protocol::Quic, "127.0.0.2", udp_port));
-        assert!(!listens(Protocol::Tcp, "::1", tcp_port));
+        assert!(listens(Classifier::DnsUdp, "127.0.0.1", udp_port));
+        assert!(listens(Classifier::TcpServerFirst, "127.0.0.1", tcp_port));
+        assert!(!listens(Classifier::Quic, "127.0.0.2", udp_port));
+        assert!(!listens(Classifier::Tcp, "::1", tcp_port));
         // The port is held, so nobody listens on it: a connected socket is not one that serves.
         let client = std::net::TcpStream::connect(tcp.local_addr().unwrap()).unwrap();
         let client_port = client.local_addr().unwrap().port();
-        assert!(!listens(Protocol::Tcp, "127.0.0.1", client_port));
+        assert!(!listens(Classifier::Tcp, "127.0.0.1", client_port));
     }
 }

@@ -1,8 +1,11 @@
-//! The interfaces that queries arrive on and answers leave by: named, or found, and each packet seen at one of them only.
+//! The interfaces that queries arrive on and answers leave by: named, or found, and each packet counted at one of them.
+
+use anycast_ebpf::packet::Framing;
+use thiserror::Error;
 
 use super::DiscoverError;
-use crate::config::Encapsulation;
-use crate::net::{self, Framing, Link, Stacked, stacked};
+use crate::config::Config;
+use crate::net::{self, FramingError, Link, Route, Stacked, framing, stacked};
 
 /// Drivers in which native XDP is known to go on and off without bouncing the link.
 const CALM_XDP_DRIVERS: [&str; 2] = ["veth", "virtio_net"];
@@ -12,63 +15,129 @@ const CALM_XDP_DRIVERS: [&str; 2] = ["veth", "virtio_net"];
 pub struct Uplink {
     /// The interface.
     pub link: Link,
-    /// What its packets start with. XDP is only for [`Framing::Ethernet`].
-    pub framing: Framing,
+    /// What its packets start with, or why they can't be counted. XDP is only for [`Framing::Ethernet`].
+    pub framing: Result<Framing, UplinkError>,
     /// Native XDP is known not to bounce it.
     pub native_xdp_is_calm: bool,
 }
 
-/// Takes out of `found`, which routes led to, what would count packets a second time. Whoever named his uplinks
-/// (`named`) is told to choose instead.
-///
-/// Adds to `warnings` what was taken out.
-pub(super) fn one_level(
-    mut found: Vec<Link>,
-    named: bool,
-    links: &[Link],
-    encapsulation: Encapsulation,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<Link>, DiscoverError> {
-    let looks_through = encapsulation.ipip || encapsulation.gue_port.is_some();
-    while let Some(Stacked { upper, lower, sees_all }) = stacked(&found, links, looks_through) {
-        let (false, Some(keep)) = (named, sees_all) else {
-            return Err(DiscoverError::Stacked {
-                upper: upper.name.clone(),
-                lower: lower.name.clone(),
-                keep: sees_all.map(|link| link.name.clone()),
-            });
-        };
-        let other = if keep.index == upper.index { lower } else { upper };
-        warnings.push(format!(
-            "routes lead to {} and to {}, and {} sees the packets of both: counting there only",
-            upper.name, lower.name, keep.name
-        ));
-        let other = other.index;
-        found.retain(|link| link.index != other);
-    }
-    Ok(found)
+/// Why an uplink can't be watched.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum UplinkError {
+    /// Its packets can't be read.
+    #[error(transparent)]
+    Framing(#[from] FramingError),
+    /// Its packets would be counted twice.
+    #[error("it lies on `{lower}`, which is an uplink too, and packets would be counted twice: {}", what_to_name(.keep.as_deref()))]
+    Stacked {
+        /// The uplink beneath.
+        lower: String,
+        /// The one of the two that sees the packets of both.
+        keep: Option<String>,
+    },
+    /// Not tested, so not promised.
+    #[error(
+        "it belongs to the VRF `{vrf}`, and VRFs are not tested: name uplinks outside of VRFs with `uplinks = [\"eth0\"]` in \
+         a configuration file"
+    )]
+    InVrf {
+        /// The VRF, which may be the uplink itself.
+        vrf: String,
+    },
 }
 
-/// What has to be known of uplinks to attach to them. An error when one is of a kind that is not understood.
-pub(super) fn examine(found: Vec<Link>, links: &[Link]) -> Result<Vec<Uplink>, DiscoverError> {
-    let examine = |link: Link| {
-        if let Some(vrf) = vrf_of(&link, links) {
-            return Err(DiscoverError::InVrf {
-                uplink: link.name.clone(),
-                vrf: vrf.name.clone(),
-            });
+fn what_to_name(keep: Option<&str>) -> String {
+    match keep {
+        Some(keep) => format!("of the two, name only `{keep}` in `uplinks`, which sees all"),
+        None => "name in `uplinks` the one interface that sees all, which is between them".to_owned(),
+    }
+}
+
+impl Uplink {
+    /// Whether it can be watched.
+    pub fn check(&self) -> Result<(), DiscoverError> {
+        match &self.framing {
+            Ok(_) => Ok(()),
+            Err(reason) => Err(DiscoverError::Uplink {
+                uplink: self.link.name.clone(),
+                reason: reason.clone(),
+            }),
         }
-        let framing = Framing::of(&link)?;
-        let driver = net::driver(&link.name);
-        let native_xdp_is_calm =
-            framing == Framing::Ethernet && driver.is_some_and(|driver| CALM_XDP_DRIVERS.contains(&driver.as_str()));
-        Ok(Uplink {
-            link,
-            framing,
-            native_xdp_is_calm,
-        })
+    }
+}
+
+/// The uplinks among `links`: those that are configured, as far as they are there, or those of `routes`. In the order of
+/// their configuration, or of their indices.
+///
+/// Of two that routes lead to and that lie on each other, the one that sees the packets of both.
+#[must_use]
+pub fn uplinks(config: &Config, links: &[Link], routes: &[Route]) -> Vec<Uplink> {
+    one_level(config, candidates(config, links, routes), links).0
+}
+
+/// The same before anything is taken out.
+pub(super) fn candidates(config: &Config, links: &[Link], routes: &[Route]) -> Vec<Link> {
+    let with_name = |name: &String| links.iter().find(|link| link.name == *name);
+    if let Some(names) = &config.uplinks {
+        names.iter().filter_map(with_name).cloned().collect()
+    } else {
+        let service_links = config.links.iter().filter_map(|link| with_name(&link.name));
+        let service_links: Vec<_> = service_links.map(|link| link.index).collect();
+        net::uplinks(routes, links, &service_links)
+    }
+}
+
+/// Takes out of what routes lead to what would count packets a second time; whoever has named uplinks has to choose. The
+/// second part tells what was taken out, a line each.
+pub(super) fn one_level(config: &Config, mut found: Vec<Link>, links: &[Link]) -> (Vec<Uplink>, Vec<String>) {
+    let tunnels = config.encapsulation;
+    let looks_through = tunnels.ip_in_ip || tunnels.gue_port != 0;
+    let mut taken_out = Vec::new();
+    let mut refused = Vec::new();
+    while let Some(Stacked { upper, lower, sees_all }) = stacked(&found, links, looks_through) {
+        let out = match sees_all {
+            Some(keep) if config.uplinks.is_none() => {
+                taken_out.push(format!(
+                    "routes lead to {} and to {}, and {} sees the packets of both: counting there only",
+                    upper.name, lower.name, keep.name
+                ));
+                if keep.index == upper.index { lower } else { upper }
+            }
+            keep => {
+                let error = UplinkError::Stacked {
+                    lower: lower.name.clone(),
+                    keep: keep.map(|link| link.name.clone()),
+                };
+                refused.push(uplink(upper.clone(), Err(error)));
+                upper
+            }
+        };
+        let out = out.index;
+        found.retain(|link| link.index != out);
+    }
+    let examine = |link: Link| {
+        let framing = examine(&link, links);
+        uplink(link, framing)
     };
-    found.into_iter().map(examine).collect()
+    let uplinks = found.into_iter().map(examine).chain(refused).collect();
+    (uplinks, taken_out)
+}
+
+fn examine(link: &Link, links: &[Link]) -> Result<Framing, UplinkError> {
+    if let Some(vrf) = vrf_of(link, links) {
+        return Err(UplinkError::InVrf { vrf: vrf.name.clone() });
+    }
+    Ok(framing(link)?)
+}
+
+fn uplink(link: Link, framing: Result<Framing, UplinkError>) -> Uplink {
+    let driver = net::driver(&link.name);
+    Uplink {
+        native_xdp_is_calm: framing == Ok(Framing::Ethernet)
+            && driver.is_some_and(|driver| CALM_XDP_DRIVERS.contains(&driver.as_str())),
+        framing,
+        link,
+    }
 }
 
 /// The VRF that a link is, or belongs to, by way of a bridge or bond too.
@@ -85,14 +154,11 @@ fn vrf_of<'a>(link: &'a Link, links: &'a [Link]) -> Option<&'a Link> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::net::LinkIndex;
-    use crate::net::testing::{Tun, in_namespace, link};
+    use anycast_ebpf::packet::Tunnels;
 
-    const NOTHING: Encapsulation = Encapsulation {
-        ipip: false,
-        gue_port: None,
-    };
+    use super::*;
+    use crate::net::testing::{Tun, in_namespace, link};
+    use crate::net::{LinkIndex, NextHop};
 
     fn on(index: u32, name: &str, kind: &str, lower: u32) -> Link {
         Link {
@@ -108,78 +174,112 @@ mod tests {
         }
     }
 
-    fn names(links: &[Link]) -> Vec<&str> {
-        links.iter().map(|link| link.name.as_str()).collect()
+    fn named(names: &[&str]) -> Config {
+        Config {
+            uplinks: Some(names.iter().map(|&name| name.to_owned()).collect()),
+            ..Config::for_link("anycast0")
+        }
     }
 
-    #[test]
-    fn of_stacked_ones_that_were_found_the_one_that_sees_all_is_kept() {
-        let links = [
+    /// A route by way of each of these links.
+    fn routes(links: &[u32]) -> Vec<Route> {
+        let route = |&link: &u32| Route {
+            prefix_length: 0,
+            next_hops: vec![NextHop {
+                link: LinkIndex(link),
+                gateway: true,
+            }],
+        };
+        links.iter().map(route).collect()
+    }
+
+    fn names(uplinks: &[Uplink]) -> String {
+        let names: Vec<&str> = uplinks.iter().map(|uplink| uplink.link.name.as_str()).collect();
+        names.join(" ")
+    }
+
+    fn host() -> Vec<Link> {
+        vec![
             link(2, "eth0", None),
             on(3, "eth0.5", "vlan", 2),
             on(4, "eth0.6", "vlan", 2),
             link(5, "br0", Some("bridge")),
             port(6, "eth1", 5),
-        ];
-        let mut warnings = Vec::new();
-        let kept = one_level(links.to_vec(), false, &links, NOTHING, &mut warnings).unwrap();
-        assert_eq!(names(&kept), ["eth0", "br0"]);
+            on(7, "ipip0", "ipip", 2),
+            on(8, "br0.7", "vlan", 5),
+        ]
+    }
+
+    #[test]
+    fn of_stacked_ones_that_routes_lead_to_the_one_that_sees_all_is_kept() {
+        let config = Config::for_link("anycast0");
+        let found = candidates(&config, &host(), &routes(&[2, 3, 4, 5, 6, 7]));
+        let (kept, taken_out) = one_level(&config, found, &host());
+        assert_eq!(names(&kept), "eth0 br0 ipip0");
+        kept.iter().try_for_each(Uplink::check).unwrap();
         assert_eq!(
-            warnings,
+            taken_out,
             [
                 "routes lead to eth0.5 and to eth0, and eth0 sees the packets of both: counting there only",
                 "routes lead to eth0.6 and to eth0, and eth0 sees the packets of both: counting there only",
                 "routes lead to br0 and to eth1, and br0 sees the packets of both: counting there only",
             ]
         );
-        let siblings = &links[1..3];
-        assert_eq!(
-            one_level(siblings.to_vec(), true, &links, NOTHING, &mut warnings).unwrap(),
-            siblings
-        );
+        assert_eq!(names(&uplinks(&config, &host(), &routes(&[3, 4]))), "eth0.5 eth0.6");
     }
 
     #[test]
     fn stacked_ones_that_were_named_are_refused_with_both_names() {
-        let links = [link(2, "eth0", None), on(3, "eth0.5", "vlan", 2)];
-        let refused = |links: &[Link], named| {
-            one_level(links.to_vec(), named, links, NOTHING, &mut Vec::new())
-                .unwrap_err()
+        let refused = |config: &Config, routes: &[Route]| {
+            let uplinks = uplinks(config, &host(), routes);
+            uplinks
+                .iter()
+                .find_map(|uplink| uplink.check().err())
+                .unwrap()
                 .to_string()
         };
-        let error = refused(&links, true);
+        let error = refused(&named(&["eth0", "eth0.5"]), &[]);
         assert!(
-            error.starts_with("`eth0.5` lies on `eth0`") && error.ends_with("`eth0` sees all"),
+            error.starts_with("uplink `eth0.5`: it lies on `eth0`") && error.contains("name only `eth0`"),
             "{error}"
         );
-        // A port sees a part of the bond, and a VLAN on it another one.
-        let mut links = vec![
-            link(5, "bond0", Some("bond")),
-            port(6, "eth1", 5),
-            on(7, "bond0.5", "vlan", 5),
-        ];
-        links.remove(0);
-        let whole = [links.clone(), vec![link(5, "bond0", Some("bond"))]].concat();
-        let error = one_level(links, false, &whole, NOTHING, &mut Vec::new())
-            .unwrap_err()
-            .to_string();
+        let error = refused(&named(&["eth1", "br0"]), &[]);
         assert!(
-            error.contains("`bond0.5` lies on `eth1`") && error.contains("between them"),
+            error.starts_with("uplink `br0`: it lies on `eth1`") && error.contains("name only `br0`"),
             "{error}"
+        );
+        // A port sees a part of the bridge, and a VLAN on it another one.
+        for (config, routes) in [
+            (named(&["eth1", "br0.7"]), Vec::new()),
+            (Config::for_link("anycast0"), routes(&[6, 8])),
+        ] {
+            let error = refused(&config, &routes);
+            assert!(
+                error.starts_with("uplink `br0.7`: it lies on `eth1`") && error.contains("between them"),
+                "{error}"
+            );
+        }
+        assert_eq!(
+            names(&uplinks(&named(&["eth0.6", "eth0.5", "no-such"]), &host(), &[])),
+            "eth0.6 eth0.5"
         );
     }
 
     #[test]
     fn a_tunnel_over_an_uplink_counts_twice_only_when_it_is_looked_through() {
-        let links = [link(2, "eth0", None), on(3, "ipip0", "ipip", 2)];
-        let kept = |encapsulation| {
-            let kept = one_level(links.to_vec(), false, &links, encapsulation, &mut Vec::new()).unwrap();
-            names(&kept).join(" ")
+        let kept = |tunnels| {
+            let config = Config {
+                encapsulation: tunnels,
+                ..Config::for_link("anycast0")
+            };
+            names(&uplinks(&config, &host(), &routes(&[2, 7])))
         };
-        assert_eq!(kept(NOTHING), "eth0 ipip0");
-        let gue_port = Some(6080);
-        assert_eq!(kept(Encapsulation { gue_port, ..NOTHING }), "eth0");
-        assert_eq!(kept(Encapsulation { ipip: true, ..NOTHING }), "eth0");
+        let nothing = Tunnels::default();
+        assert_eq!(kept(nothing), "eth0 ipip0");
+        let gue_port = 6080;
+        assert_eq!(kept(Tunnels { gue_port, ..nothing }), "eth0");
+        let ip_in_ip = true;
+        assert_eq!(kept(Tunnels { ip_in_ip, ..nothing }), "eth0");
     }
 
     #[test]
@@ -195,33 +295,45 @@ mod tests {
             link(6, "eth2", None),
         ];
         for uplink in &links[..4] {
-            let error = examine(vec![uplink.clone()], &links).unwrap_err().to_string();
-            let expected = format!("`{}` belongs to the VRF `vrf0`", uplink.name);
+            let found = uplinks(&named(&[uplink.name.as_str()]), &links, &[]);
+            let error = found[0].check().unwrap_err().to_string();
+            let expected = format!("uplink `{}`: it belongs to the VRF `vrf0`", uplink.name);
             assert!(error.starts_with(&expected), "{error}");
         }
-        assert_eq!(examine(links[4..].to_vec(), &links).unwrap()[0].link, links[4]);
+        uplinks(&named(&["eth2"]), &links, &[])[0].check().unwrap();
         let circle = [port(3, "a", 4), port(4, "b", 3)];
         assert_eq!(vrf_of(&circle[0], &circle), None);
     }
 
     #[test]
+    fn unknown_hardware_is_refused_by_name() {
+        let infiniband = Link {
+            hardware_type: libc::ARPHRD_INFINIBAND,
+            ..link(2, "ib0", None)
+        };
+        let found = uplinks(&named(&["ib0"]), &[infiniband], &[]);
+        let error = found[0].check().unwrap_err().to_string();
+        assert!(error.starts_with("uplink `ib0`: its hardware type is 32"), "{error}");
+        assert!(!found[0].native_xdp_is_calm);
+    }
+
+    #[test]
     fn real_uplinks_are_examined() {
         in_namespace(|namespace| {
-            let (pair, _far) = namespace.add_pair("up0", "far0");
-            let bridge = namespace.add_link("br0", "bridge");
+            namespace.add_pair("up0", "far0");
+            namespace.add_link("br0", "bridge");
             let _tun = Tun::open("up1", libc::IFF_TUN);
-            let tun = namespace.netlink().link("up1").unwrap();
-            let examined = examine(vec![pair, bridge, tun], &namespace.netlink().links().unwrap()).unwrap();
-            let seen: Vec<_> = examined
-                .iter()
+            let links = namespace.netlink().links().unwrap();
+            let seen: Vec<_> = uplinks(&named(&["up0", "br0", "up1"]), &links, &[])
+                .into_iter()
                 .map(|uplink| (uplink.framing, uplink.native_xdp_is_calm))
                 .collect();
             assert_eq!(
                 seen,
                 [
-                    (Framing::Ethernet, true),
-                    (Framing::Ethernet, false),
-                    (Framing::Ip, false)
+                    (Ok(Framing::Ethernet), true),
+                    (Ok(Framing::Ethernet), false),
+                    (Ok(Framing::Ip), false)
                 ]
             );
         });

@@ -88,26 +88,6 @@ pub enum NetError {
         /// Names of its ports.
         ports: String,
     },
-    /// Packets of this hardware start with something that is not understood.
-    #[error(
-        "`{name}` has hardware type {hardware_type} (`ip -d link`), whose packets are not understood: name the uplinks that \
-         are Ethernet or carry plain IP with `uplinks = [\"eth0\"]` in a configuration file"
-    )]
-    UnknownHardware {
-        /// The link.
-        name: String,
-        /// The kernel's `ARPHRD_*` number.
-        hardware_type: u16,
-    },
-    /// A GRE tunnel to whom it may concern.
-    #[error(
-        "`{name}` is a GRE tunnel to more than one host, whose packets are not understood: give it one `remote`, or name \
-         other uplinks with `uplinks = [\"eth0\"]` in a configuration file"
-    )]
-    ManyFarEnds {
-        /// The link.
-        name: String,
-    },
     /// Part of a bridge, bond or VRF.
     #[error("`{name}` belongs to `{master}`; take it out with `ip link set {name} nomaster`, or {MAKE_A_DUMMY}")]
     HasMaster {

@@ -1,46 +1,49 @@
 //! What a packet of a link starts with where the programs see it.
 
-use super::{Link, NetError};
+use anycast_ebpf::packet::Framing;
+
+use super::Link;
 
 /// Hardware types that the C library's headers have not.
 const ARPHRD_RAWIP: u16 = 519;
 const ARPHRD_IP6GRE: u16 = 823;
 
-/// What the packets of a link start with at the tc hooks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// The Ethernet header.
-    Ethernet,
-    /// The IP header. XDP is not used there: drivers of such links have none, and generic XDP expects an Ethernet header.
-    Ip,
+/// Why the packets of a link can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FramingError {
+    /// They start with something else.
+    #[error(
+        "its hardware type is {0} (the kernel's ARPHRD_*), whose packets are not understood: name uplinks that are Ethernet or \
+         carry plain IP with `uplinks = [\"eth0\"]` in a configuration file"
+    )]
+    UnknownHardware(u16),
+    /// They start with GRE's headers.
+    #[error(
+        "it is a GRE tunnel to more than one host, whose packets are not understood: give it one `remote`, or name other \
+         uplinks with `uplinks = [\"eth0\"]` in a configuration file"
+    )]
+    ManyFarEnds,
 }
 
-impl Framing {
-    /// What packets of `link` start with, by its hardware type; an error when that is something else.
-    ///
-    /// What matters is the header that the kernel builds before tc egress (`header_ops->create`) and takes off after tc
-    /// ingress (up to `skb->mac_len`). Those of the types here build none: PPP puts its own on in the driver, behind
-    /// the hook, and a tunnel its outer ones. A GRE tunnel is the exception when it has no single far end: then its outer
-    /// headers are the ones that the kernel builds.
-    pub fn of(link: &Link) -> Result<Self, NetError> {
-        match link.hardware_type {
-            libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK => Ok(Self::Ethernet),
-            libc::ARPHRD_IPGRE | ARPHRD_IP6GRE if !has_one_far_end(link) => Err(NetError::ManyFarEnds {
-                name: link.name.clone(),
-            }),
-            libc::ARPHRD_NONE
-            | ARPHRD_RAWIP
-            | libc::ARPHRD_PPP
-            | libc::ARPHRD_TUNNEL
-            | libc::ARPHRD_TUNNEL6
-            | libc::ARPHRD_SIT
-            | libc::ARPHRD_IPGRE
-            | ARPHRD_IP6GRE => Ok(Self::Ip),
-            hardware_type => Err(NetError::UnknownHardware {
-                name: link.name.clone(),
-                hardware_type,
-            }),
-        }
+/// What packets of `link` start with, by its hardware type; an error when that is something else.
+///
+/// What matters is the header that the kernel builds before tc egress (`header_ops->create`) and takes off after tc
+/// ingress (up to `skb->mac_len`). Those of the types here build none: PPP puts its own on in the driver, behind
+/// the hook, and a tunnel its outer ones. A GRE tunnel is the exception when it has no single far end: then its outer
+/// headers are the ones that the kernel builds.
+pub fn framing(link: &Link) -> Result<Framing, FramingError> {
+    match link.hardware_type {
+        libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK => Ok(Framing::Ethernet),
+        libc::ARPHRD_IPGRE | ARPHRD_IP6GRE if !has_one_far_end(link) => Err(FramingError::ManyFarEnds),
+        libc::ARPHRD_NONE
+        | ARPHRD_RAWIP
+        | libc::ARPHRD_PPP
+        | libc::ARPHRD_TUNNEL
+        | libc::ARPHRD_TUNNEL6
+        | libc::ARPHRD_SIT
+        | libc::ARPHRD_IPGRE
+        | ARPHRD_IP6GRE => Ok(Framing::Ip),
+        hardware_type => Err(FramingError::UnknownHardware(hardware_type)),
     }
 }
 
@@ -64,8 +67,8 @@ mod tests {
     use super::*;
     use crate::net::testing::{self, in_namespace};
 
-    fn framing(hardware_type: u16, broadcast: &[u8]) -> Result<Framing, NetError> {
-        Framing::of(&Link {
+    fn of(hardware_type: u16, broadcast: &[u8]) -> Result<Framing, FramingError> {
+        framing(&Link {
             hardware_type,
             broadcast: broadcast.to_vec(),
             ..testing::link(1, "up0", None)
@@ -84,11 +87,11 @@ mod tests {
             (776, Framing::Ip),
             (0xfffe, Framing::Ip),
         ] {
-            assert_eq!(framing(hardware_type, &[]).unwrap(), expected, "{hardware_type}");
+            assert_eq!(of(hardware_type, &[]).unwrap(), expected, "{hardware_type}");
         }
         for hardware_type in [0, 32, 513, 801, 824, 0xffff] {
-            let error = framing(hardware_type, &[0xff; 6]).unwrap_err();
-            assert!(matches!(error, NetError::UnknownHardware { hardware_type: named, .. } if named == hardware_type));
+            let error = of(hardware_type, &[0xff; 6]).unwrap_err();
+            assert_eq!(error, FramingError::UnknownHardware(hardware_type));
             assert!(error.to_string().contains("uplinks = ["), "{error}");
         }
     }
@@ -96,16 +99,15 @@ mod tests {
     #[test]
     fn gre_has_its_own_header_without_one_far_end() {
         let ipv6: [u8; 16] = std::array::from_fn(|index| index as u8);
-        assert_eq!(framing(778, &[192, 0, 2, 1]).unwrap(), Framing::Ip);
-        assert_eq!(framing(823, &ipv6).unwrap(), Framing::Ip);
+        assert_eq!(of(778, &[192, 0, 2, 1]).unwrap(), Framing::Ip);
+        assert_eq!(of(823, &ipv6).unwrap(), Framing::Ip);
         for (hardware_type, broadcast) in [
             (778, &[0; 4][..]),
             (778, &[224, 66, 66, 66]),
             (778, &[]),
             (823, &[0; 16]),
         ] {
-            let error = framing(hardware_type, broadcast).unwrap_err();
-            assert!(matches!(error, NetError::ManyFarEnds { .. }), "{error}");
+            assert_eq!(of(hardware_type, broadcast), Err(FramingError::ManyFarEnds));
         }
     }
 
@@ -154,7 +156,6 @@ mod tests {
     #[test]
     fn real_links_are_told_apart() {
         in_namespace(|namespace| {
-            let of = |link: &Link| Framing::of(link).unwrap();
             let tun = testing::Tun::open("up0", libc::IFF_TUN);
             let tap = testing::Tun::open("up1", libc::IFF_TAP);
             for (name, expected) in [
@@ -162,7 +163,11 @@ mod tests {
                 ("up1", Framing::Ethernet),
                 ("lo", Framing::Ethernet),
             ] {
-                assert_eq!(of(&namespace.netlink().link(name).unwrap()), expected, "{name}");
+                assert_eq!(
+                    framing(&namespace.netlink().link(name).unwrap()).unwrap(),
+                    expected,
+                    "{name}"
+                );
             }
             drop((tun, tap));
         });

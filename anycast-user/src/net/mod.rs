@@ -25,7 +25,7 @@ pub(crate) use decode::is_up;
 pub use driver::driver;
 pub use error::NetError;
 pub use flags::UpState;
-pub use framing::Framing;
+pub use framing::{FramingError, framing};
 pub(crate) use message::Request;
 pub use netlink_packet_route::address::{AddressFlags, AddressScope};
 pub use resident::{Resident, resident};
@@ -69,7 +69,7 @@ pub struct Link {
     /// The link that it was made on: a VLAN's or a macvlan's, or a tunnel's that is bound to one. `None` when that is
     /// in another network namespace, and for what comes in pairs (`veth`).
     pub lower: Option<LinkIndex>,
-    /// The kernel's `ARPHRD_*` number: 1 is Ethernet; see [`Framing::of`].
+    /// The kernel's `ARPHRD_*` number: 1 is Ethernet; see [`framing`].
     pub hardware_type: u16,
     /// The broadcast address of its medium; of a tunnel, the address of its far end. As many bytes as an address there
     /// has.

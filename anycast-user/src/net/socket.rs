@@ -86,14 +86,11 @@ impl Netlink {
     }
 
     /// The addresses of all links, IPv6 link-local ones too.
-    pub fn all_addresses(&mut self) -> Result<Vec<(LinkIndex, IpAddr)>, NetError> {
+    pub fn all_addresses(&mut self) -> Result<Vec<IpAddr>, NetError> {
         let message = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         let mut request = Request::new("list addresses", message, NLM_F_DUMP);
         let addresses: Vec<Address> = self.dump(&mut request, decode::any_address)?;
-        Ok(addresses
-            .into_iter()
-            .map(|address| (address.link, address.address))
-            .collect())
+        Ok(addresses.into_iter().map(|address| address.address).collect())
     }
 
     /// The unicast routes of the main table, IPv4 and IPv6. Nexthop objects are seen through as long as the sysctl

@@ -58,7 +58,7 @@ pub fn run(file: &Path, config: &Config) -> Result<Outcome, ReplayError> {
         source,
     };
     let mut capture = Capture::open(BufReader::with_capacity(READ_BYTES, input)).map_err(read)?;
-    let mut replay = Replay::new(services, Tunnels::default())?;
+    let mut replay = Replay::new(services, config.encapsulation)?;
     let mut progress = Progress::on_stderr(length);
     loop {
         let bytes_read = capture.bytes_read();

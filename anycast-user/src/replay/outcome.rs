@@ -73,7 +73,7 @@ impl ServiceOutcome {
             local_sources,
         } = self.counted;
         json!({
-            "link": link, "service": name, "address": address, "port": port, "protocol": protocol.as_str(),
+            "link": link, "service": name, "address": address, "port": port, "protocol": protocol.name(),
             "packets_in": packets_in, "packets_out": packets_out, "queries": queries, "answers": answers,
             "truncated": truncated, "responses": named(RCODE_NAMES, responses), "hints": hints,
             "local_sources": local_sources,
@@ -164,7 +164,7 @@ impl ServiceOutcome {
             link.clone(),
             name.clone(),
             address.to_string(),
-            protocol.to_string(),
+            protocol.name().to_owned(),
             port.to_string(),
             counted.packets_in.to_string(),
             counted.packets_out.to_string(),

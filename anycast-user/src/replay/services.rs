@@ -6,7 +6,7 @@ use anycast_ebpf::classify::Classifier;
 
 use super::ReplayError;
 use crate::{
-    config::{Config, LinkConfig, Protocol},
+    config::{Config, LinkConfig},
     datapath::Service,
     discover,
     net::{NetError, Netlink},
@@ -24,15 +24,12 @@ pub struct ReplayedService {
     /// Its port.
     pub port: u16,
     /// What its packets look like.
-    pub protocol: Protocol,
+    pub protocol: Classifier,
 }
 
 impl ReplayedService {
     pub(super) fn for_programs(&self) -> Service {
-        let classifier = match self.protocol {
-            Protocol::DnsUdp => Classifier::DnsUdp,
-        };
-        Service::new(self.address, self.port, classifier)
+        Service::new(self.address, self.port, self.protocol)
     }
 }
 

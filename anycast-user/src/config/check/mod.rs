@@ -7,13 +7,14 @@ use std::hash::Hash;
 use std::ops::Range;
 use std::time::Duration;
 
+use anycast_ebpf::packet::Tunnels;
 use toml::Spanned;
 
 use super::duration::Written;
-use super::encapsulation::Item;
+use super::encapsulation::{self, Item};
 use super::error::Problem;
 use super::file::ConfigFile;
-use super::{Arming, Config, Detection, Encapsulation, MetricsListen, Return};
+use super::{Arming, Config, Detection, MetricsListen, Return};
 
 type Checked<T> = Result<T, Problem>;
 
@@ -39,7 +40,7 @@ impl<T: Hash + Eq> Once<T> {
 
 pub(super) fn check(file: ConfigFile) -> Checked<Config> {
     let uplinks = file.uplinks.map(uplinks).transpose()?;
-    let encapsulation = or(file.encapsulation, Encapsulation::default(), encapsulation)?;
+    let encapsulation = or(file.encapsulation, Tunnels::default(), tunnels)?;
     let armed = file.armed.unwrap_or_default();
     if file.links.is_empty() {
         return Err(Problem::new(
@@ -189,7 +190,7 @@ fn uplinks(written: Spanned<Vec<Spanned<String>>>) -> Checked<Vec<String>> {
         .collect()
 }
 
-fn encapsulation(written: Spanned<Vec<Spanned<String>>>) -> Checked<Encapsulation> {
+fn tunnels(written: Spanned<Vec<Spanned<String>>>) -> Checked<Tunnels> {
     not_empty(&written, "encapsulation", "none")?;
     let mut once = Once::new();
     let item = |text: Spanned<String>| {
@@ -205,7 +206,8 @@ fn encapsulation(written: Spanned<Vec<Spanned<String>>>) -> Checked<Encapsulatio
         })?;
         Ok(item)
     };
-    written.into_inner().into_iter().map(item).collect()
+    let items = written.into_inner().into_iter().map(item);
+    items.collect::<Checked<Vec<_>>>().map(encapsulation::tunnels)
 }
 
 fn not_empty<T>(list: &Spanned<Vec<T>>, key: &str, default: &str) -> Checked<()> {

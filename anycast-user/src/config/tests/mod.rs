@@ -64,7 +64,7 @@ fn everything_can_be_said() {
     let config = parse(FULL).expect("valid");
     let dns = ServiceConfig {
         name: "dns".into(),
-        protocol: Protocol::DnsUdp,
+        protocol: Classifier::DnsUdp,
         port: 53,
         addresses: Some(vec![
             "192.0.2.53".parse().expect("address"),
@@ -82,9 +82,9 @@ fn everything_can_be_said() {
             floor: Duration::from_micros(10_500),
             hook: Hook::XdpGeneric,
             uplinks: Some(vec!["eth0".into(), "eth1".into()]),
-            encapsulation: Encapsulation {
-                ipip: true,
-                gue_port: Some(6080)
+            encapsulation: Tunnels {
+                ip_in_ip: true,
+                gue_port: 6080
             },
             arming: Arming {
                 answers: 5,
@@ -120,7 +120,7 @@ fn the_packaged_example_shows_the_defaults() {
     let all = uncommented(|line| line.strip_prefix("#   ").or_else(|| default_line(line)));
     // An example key stands above the first table only while the defaults around it do.
     let config = parse(&all).expect("the examples are valid");
-    assert!(config.uplinks.is_some() && config.encapsulation.ipip);
+    assert!(config.uplinks.is_some() && config.encapsulation.ip_in_ip);
     assert_eq!(config.links[0].services.len(), 1);
 }
 
@@ -188,7 +188,7 @@ fn every_protocol_has_its_name_and_its_row_in_the_manual() {
         .filter_map(|row| row.strip_prefix("| `\"")?.split('"').next())
         .collect();
     let mut names = Vec::new();
-    for protocol in Protocol::all() {
+    for &protocol in Classifier::ALL {
         let text = with_services(&[("s", protocol.name(), 1, "")]);
         assert_eq!(parse(&text).expect("valid").links[0].services[0].protocol, protocol);
         names.push(protocol.name());

@@ -1,0 +1,185 @@
+//! Strangers on the XDP hooks of the uplinks: met before anything is touched, and watched for afterwards.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::time::interval;
+
+use crate::{
+    datapath::Datapath,
+    discover::{DiscoverError, Plan, Residents},
+    event::Notice,
+    net::{Link, Netlink},
+    report::Teller,
+    status::Status,
+};
+
+/// How often the hooks are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Looks who is on the XDP hooks of the uplinks, and tells. An error when links are to be put down and one of them may
+/// carry answers past the counters.
+///
+/// `ours` are the numbers of programs that an earlier run has left there.
+pub(super) fn meet(armed: bool, plan: &Plan, ours: &[u32], teller: &Teller) -> Result<Residents, DiscoverError> {
+    let mut residents = Residents::default();
+    for uplink in &plan.uplinks {
+        look(&mut residents, &uplink.link, ours, teller);
+    }
+    match residents.bypass() {
+        Some(reason) if armed => Err(DiscoverError::Bypassed { reason }),
+        _ => Ok(residents),
+    }
+}
+
+/// Tells of the services that are only watched.
+pub(super) fn tell_watch_only(plan: &Plan, bypass: Option<&str>, teller: &Teller) {
+    for planned in &plan.links {
+        for service in &planned.services {
+            let own = service.watch_only().map(|reason| reason.to_string());
+            if let Some(reason) = bypass.or(own.as_deref()) {
+                teller.notice(&Notice::WatchOnly {
+                    link: &planned.link.name,
+                    service: &service.name,
+                    address: service.address,
+                    reason,
+                });
+            }
+        }
+    }
+}
+
+/// The numbers of the programs that this process has loaded.
+pub(super) fn ours(datapath: &mut Datapath) -> Vec<u32> {
+    let programs = datapath.ebpf_mut().programs();
+    programs
+        .filter_map(|(_, program)| Some(program.info().ok()?.id()))
+        .collect()
+}
+
+/// Watches the XDP hooks of the uplinks: whoever comes is told of, and may make every service one that is only watched.
+pub(super) async fn follow(
+    plan: &Plan,
+    mut residents: Residents,
+    ours: &[u32],
+    status: &Status,
+    teller: &Teller,
+) -> Result<()> {
+    let mut ticks = interval(LOOK_INTERVAL);
+    loop {
+        ticks.tick().await;
+        // Netlink may wait for the kernel's RTNL lock.
+        let links = tokio::task::spawn_blocking(|| Netlink::open()?.links())
+            .await
+            .context("cannot look at the uplinks")?;
+        match links {
+            Ok(links) => {
+                look_at_all(&mut residents, plan, &links, ours, teller);
+                status.set_bypass(residents.bypass());
+            }
+            // What can't be read is looked at the next time.
+            Err(error) => tracing::warn!("{error}"),
+        }
+    }
+}
+
+/// Looks at the uplinks among `links`, which are all that there are.
+fn look_at_all(residents: &mut Residents, plan: &Plan, links: &[Link], ours: &[u32], teller: &Teller) {
+    for uplink in &plan.uplinks {
+        match links.iter().find(|link| link.index == uplink.link.index) {
+            Some(link) => look(residents, link, ours, teller),
+            None => residents.forget(uplink.link.index),
+        }
+    }
+}
+
+fn look(residents: &mut Residents, uplink: &Link, ours: &[u32], teller: &Teller) {
+    if let Some(resident) = residents.look(uplink, ours) {
+        teller.notice(&Notice::Resident {
+            uplink: &uplink.name,
+            resident,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use anycast_ebpf::packet::Framing;
+
+    use super::*;
+    use crate::{
+        discover::Uplink,
+        event::Names,
+        net::testing::{Namespace, bpf, in_namespace},
+    };
+
+    fn plan(namespace: &mut Namespace) -> Plan {
+        let (link, _far) = namespace.add_pair("up0", "far0");
+        Plan {
+            links: Vec::new(),
+            uplinks: vec![Uplink {
+                framing: Ok(Framing::Ethernet),
+                native_xdp_is_calm: true,
+                link,
+            }],
+            local_addresses: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn look_again(namespace: &mut Namespace, plan: &mut Plan) {
+        plan.uplinks[0].link = namespace.netlink().link("up0").unwrap();
+    }
+
+    fn teller() -> Teller {
+        Teller::new(Arc::new(Names::default()), None)
+    }
+
+    #[test]
+    fn an_af_xdp_server_lets_nobody_arm_and_a_filter_does() {
+        in_namespace(|namespace| {
+            let mut plan = plan(namespace);
+            let index = plan.uplinks[0].link.index;
+            let filter = bpf::attach_xdp(index, "xdp_filter");
+            look_again(namespace, &mut plan);
+            assert_eq!(meet(true, &plan, &[], &teller()).unwrap().bypass(), None);
+            drop(filter);
+
+            let server = bpf::attach_af_xdp(index, "xsk_def_prog");
+            look_again(namespace, &mut plan);
+            let error = meet(true, &plan, &[], &teller()).unwrap_err().to_string();
+            assert!(
+                error.contains("up0") && error.contains("`xsk_def_prog`") && error.contains("nothing can be armed"),
+                "{error}"
+            );
+            assert_eq!(error.lines().count(), 1);
+            assert!(
+                meet(false, &plan, &[], &teller()).unwrap().bypass().is_some(),
+                "it can be watched"
+            );
+            assert_eq!(meet(true, &plan, &[server.id], &teller()).unwrap().bypass(), None);
+        });
+    }
+
+    #[test]
+    fn one_that_comes_later_is_seen_and_one_that_goes_with_its_uplink_too() {
+        in_namespace(|namespace| {
+            let plan = plan(namespace);
+            let index = plan.uplinks[0].link.index;
+            let mut residents = meet(true, &plan, &[], &teller()).unwrap();
+            let mut bypass = |namespace: &mut Namespace| {
+                let links = namespace.netlink().links().unwrap();
+                look_at_all(&mut residents, &plan, &links, &[], &teller());
+                residents.bypass().is_some()
+            };
+            assert!(!bypass(namespace));
+            let server = bpf::attach_af_xdp(index, "xsk_def_prog");
+            assert!(bypass(namespace));
+            namespace.delete_link(index);
+            assert!(!bypass(namespace));
+            drop(server);
+        });
+    }
+}
