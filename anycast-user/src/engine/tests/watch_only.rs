@@ -73,6 +73,21 @@ fn a_watched_service_does_not_keep_its_link_down() {
 }
 
 #[test]
+fn a_watched_service_that_is_known_speaks_for_no_other() {
+    let mut world = World::with(true, Found::Up, &[WATCHED, None]);
+    // The second one was never seen to answer when the link is found to be withdrawn.
+    world.servers[1] = Server::Gone;
+    world.run(2000);
+    assert_eq!(states(&world), [State::Healthy, State::Unarmed]);
+    world.hand(false, true);
+    world.run(10_000);
+    assert!(!world.up);
+    world.servers[1] = Server::Answers;
+    world.run(6000);
+    assert!(world.up);
+}
+
+#[test]
 fn a_watched_service_that_nobody_uses_is_idle_whatever_was_left_open() {
     let mut world = mixed();
     world.servers[1] = Server::Gone;
