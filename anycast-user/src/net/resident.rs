@@ -150,41 +150,61 @@ fn look_at(id: u32) -> Resident {
     let Some(program) = found else {
         return Resident::None;
     };
-    let name = |program: &ProgramInfo| String::from_utf8_lossy(program.name()).into_owned();
-    let Ok(maps) = maps_of(&program) else { return hidden };
-    if serves_af_xdp(&maps) {
-        Resident::AfXdp {
-            id,
-            name: name(&program),
-        }
-    } else if program.name() == OUR_PROGRAM && maps.iter().any(|map| map.name() == OUR_MAP) {
-        Resident::Ours
-    } else if program.name() == DISPATCHER {
-        // Which dispatcher calls an extension can't be seen; that of another interface is better suspected than missed.
-        let server = extensions
-            .iter()
-            .find(|extension| maps_of(extension).is_ok_and(|maps| serves_af_xdp(&maps)));
-        server.map_or(Resident::Dispatcher { id }, |server| Resident::AfXdp {
-            id: server.id(),
-            name: name(server),
+    let Ok(program) = Program::read(&program) else {
+        return hidden;
+    };
+    let extensions = extensions.iter().filter_map(|extension| Program::read(extension).ok());
+    program.judge(extensions)
+}
+
+/// What is to be known of a program.
+#[derive(Clone, Debug)]
+struct Program {
+    id: u32,
+    name: Vec<u8>,
+    /// It has a map of `AF_XDP` sockets.
+    serves_af_xdp: bool,
+    /// It has a map of the name that one of ours has.
+    has_our_map: bool,
+}
+
+impl Program {
+    fn read(info: &ProgramInfo) -> Result<Self, ProgramError> {
+        let maps = info.map_ids()?.unwrap_or_default().into_iter().map(MapInfo::from_id);
+        let maps = maps.collect::<Result<Vec<_>, MapError>>()?;
+        Ok(Self {
+            id: info.id(),
+            name: info.name().to_vec(),
+            serves_af_xdp: maps.iter().any(|map| matches!(map.map_type(), Ok(MapType::XskMap))),
+            has_our_map: maps.iter().any(|map| map.name() == OUR_MAP),
         })
-    } else {
-        Resident::Program {
-            id,
-            name: name(&program),
+    }
+
+    /// Who that is; `extensions` are all that there are on this host.
+    fn judge(self, mut extensions: impl Iterator<Item = Self>) -> Resident {
+        if self.serves_af_xdp {
+            return self.af_xdp();
+        }
+        match self.name.as_slice() {
+            OUR_PROGRAM if self.has_our_map => Resident::Ours,
+            // Which dispatcher calls an extension can't be seen: better one of another interface suspected than this
+            // one's missed.
+            DISPATCHER => extensions
+                .find(|extension| extension.serves_af_xdp)
+                .map_or(Resident::Dispatcher { id: self.id }, Self::af_xdp),
+            name => Resident::Program {
+                id: self.id,
+                name: String::from_utf8_lossy(name).into_owned(),
+            },
         }
     }
-}
 
-/// The maps that a program uses.
-fn maps_of(program: &ProgramInfo) -> Result<Vec<MapInfo>, ProgramError> {
-    let ids = program.map_ids()?.unwrap_or_default();
-    let maps = ids.into_iter().map(MapInfo::from_id);
-    Ok(maps.collect::<Result<_, MapError>>()?)
-}
-
-fn serves_af_xdp(maps: &[MapInfo]) -> bool {
-    maps.iter().any(|map| matches!(map.map_type(), Ok(MapType::XskMap)))
+    fn af_xdp(self) -> Resident {
+        Resident::AfXdp {
+            id: self.id,
+            name: String::from_utf8_lossy(&self.name).into_owned(),
+        }
+    }
 }
 
 fn is_gone(error: &SyscallError) -> bool {
@@ -259,6 +279,33 @@ mod tests {
                 assert_eq!(resident(&there, &[other.id]), Resident::Ours);
             });
         });
+    }
+
+    #[test]
+    fn an_af_xdp_server_under_a_dispatcher_is_recognised() {
+        let program = |id, name: &str, serves_af_xdp| Program {
+            id,
+            name: name.as_bytes().to_vec(),
+            serves_af_xdp,
+            has_our_map: false,
+        };
+        let filter = program(2, "xdp_filter", false);
+        let server = program(3, "xsk_def_prog", true);
+        let judge = |name, extensions: &[&Program]| {
+            program(1, name, false).judge(extensions.iter().map(|&extension| extension.clone()))
+        };
+        assert_eq!(judge("xdp_dispatcher", &[&filter]), Resident::Dispatcher { id: 1 });
+        let name = "xsk_def_prog".to_owned();
+        assert_eq!(
+            judge("xdp_dispatcher", &[&filter, &server]),
+            Resident::AfXdp { id: 3, name }
+        );
+        let name = "xdp_filter".to_owned();
+        assert_eq!(
+            judge("xdp_filter", &[&server]),
+            Resident::Program { id: 1, name },
+            "it calls none"
+        );
     }
 
     #[test]
