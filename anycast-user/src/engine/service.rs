@@ -1,13 +1,16 @@
 //! One service in the engine.
 
+mod probes;
+mod watched;
+
 use std::time::Duration;
 
-use super::{Ask, Effects, Probed, Purpose, Settings, View};
+use super::{Ask, Effects, Purpose, Settings, View};
 use crate::{
     clock::MonotonicTime,
     detect::{Assessment, Detector, Sample},
     event::{AlertKind, Event, EventKind, Figures, Reason},
-    policy::{Burst, State, Suspicion, Verdict, WatchOnly},
+    policy::{State, Suspicion, Verdict, WatchOnly},
 };
 
 /// Wait after an arming probe that was not answered, and between the bursts that show that probes can still be believed.
@@ -194,31 +197,6 @@ impl Service {
         None
     }
 
-    /// Judges a service that is only watched, by its silence alone.
-    fn watch(&mut self, link: usize, now: MonotonicTime, effects: &mut impl Effects) {
-        if !self.armed {
-            if self.assessment.ready {
-                self.armed = true;
-                self.enter(State::Healthy, Reason::Known, now, effects);
-            }
-            return;
-        }
-        match self.suspicion.tick(now, &self.assessment) {
-            Verdict::Clear | Verdict::Contradicted => self.clear(now, effects),
-            Verdict::Suspect | Verdict::EgressBroken => {
-                self.enter(State::Suspect, Reason::AnswersMissing, now, effects);
-                if self.assessment.idle {
-                    // Too few were left unanswered to mean anything, and nobody asks any more.
-                    self.detector.iter_mut().for_each(Detector::settle);
-                }
-            }
-            Verdict::Blackholed { .. } => {
-                self.enter(State::Blackholed, Reason::Silent, now, effects);
-                self.alert(link, AlertKind::WatchedSilent, now, effects);
-            }
-        }
-    }
-
     /// Nothing is wrong.
     fn clear(&mut self, now: MonotonicTime, effects: &mut impl Effects) {
         self.alerted = None;
@@ -235,88 +213,9 @@ impl Service {
         }
     }
 
-    /// Takes the result of a burst.
-    pub(super) fn probed(&mut self, now: MonotonicTime, link: usize, probed: &Probed, effects: &mut impl Effects) {
-        if probed.generation != self.generation {
-            return;
-        }
-        let burst = &probed.burst;
-        *self.asked.of(probed.purpose) &= probed.late;
-        match self.state {
-            // A round is judged by what came in time.
-            State::Withdrawn | State::Holding => {
-                if !probed.late {
-                    self.returned = Some(burst.is_good());
-                }
-            }
-            State::Unarmed if !self.assessment.ready || probed.late => {}
-            State::Unarmed => match distrust(probed) {
-                None => {
-                    self.armed = true;
-                    self.alerted = None;
-                    self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
-                    self.enter(State::Healthy, Reason::Armed, now, effects);
-                }
-                Some(kind) => {
-                    self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
-                    self.alert(link, kind, now, effects);
-                }
-            },
-            State::Healthy | State::Idle | State::Suspect | State::Blackholed => {
-                self.suspicion.burst(burst);
-                if burst.answered > 0 && self.assessment.idle {
-                    self.detector.iter_mut().for_each(Detector::settle);
-                }
-                if !burst.is_whole() {
-                    self.alert(link, AlertKind::ProbesUnsent, now, effects);
-                }
-                if probed.purpose == Purpose::Health && !probed.late && !self.suspicion.is_suspicious() {
-                    self.check_probes(now, link, probed, effects);
-                }
-                self.tell(now, burst, effects);
-            }
-        }
-    }
-
-    /// While all is well: are probes answered as clients are? A service whose probes can't be believed is disarmed.
-    fn check_probes(&mut self, now: MonotonicTime, link: usize, probed: &Probed, effects: &mut impl Effects) {
-        let clients_were_answered = now.since(probed.burst.started_at) > self.assessment.silence;
-        if let Some(kind @ (AlertKind::ProbesUnanswered | AlertKind::ProbesSlow)) = distrust(probed)
-            && (probed.burst.answered > 0 || clients_were_answered)
-        {
-            self.disarm(now, Reason::ProbesContradicted, effects);
-            self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
-            self.alert(link, kind, now, effects);
-        }
-    }
-
     fn disarm(&mut self, now: MonotonicTime, reason: Reason, effects: &mut impl Effects) {
         self.armed = false;
         self.enter(State::Unarmed, reason, now, effects);
-    }
-
-    /// Tells of a burst in a suspicion when its outcome is new.
-    fn tell(&mut self, now: MonotonicTime, burst: &Burst, effects: &mut impl Effects) {
-        let outcome = (burst.answered > 0, burst.refused > 0);
-        if self.suspicion.is_suspicious() && self.told != Some(outcome) {
-            self.told = Some(outcome);
-            let Burst {
-                sent,
-                answered,
-                refused,
-                ..
-            } = *burst;
-            let service = self.id;
-            effects.event(Event {
-                at: now,
-                kind: EventKind::Probe {
-                    service,
-                    sent,
-                    answered,
-                    refused,
-                },
-            });
-        }
     }
 
     /// The link went down by our hand. A service that was never armed need not answer for it to come back.
@@ -423,16 +322,5 @@ impl Service {
             threshold,
             silence,
         }
-    }
-}
-
-/// Why a burst of a service that should be well shows that its probes can't be believed; `None` when it came back whole
-/// and quickly.
-fn distrust(probed: &Probed) -> Option<AlertKind> {
-    match &probed.burst {
-        burst if !burst.is_whole() => Some(AlertKind::ProbesUnsent),
-        burst if !burst.is_good() => Some(AlertKind::ProbesUnanswered),
-        _ if !probed.quick => Some(AlertKind::ProbesSlow),
-        _ => None,
     }
 }

@@ -7,7 +7,7 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage};
 
-use super::{Link, LinkIndex, Namespace};
+use super::{Link, LinkIndex, Namespace, skipped};
 use crate::net::flags::interface_request;
 
 impl Namespace {
@@ -59,18 +59,17 @@ impl Namespace {
 pub(crate) struct Tun(pub(crate) File);
 
 impl Tun {
-    /// `kind` is `IFF_TUN`, whose packets start with the IP header, or `IFF_TAP`.
-    pub(crate) fn open(name: &str, kind: i32) -> Self {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open("/dev/net/tun")
-            .expect("the tun driver");
+    /// `kind` is `IFF_TUN`, whose packets start with the IP header, or `IFF_TAP`. `None`, aloud, without that driver.
+    pub(crate) fn open(name: &str, kind: i32) -> Option<Self> {
+        let opened = OpenOptions::new().read(true).write(true).open("/dev/net/tun");
+        let file = opened
+            .inspect_err(|error| skipped(&format!("no tun device: {error}")))
+            .ok()?;
         let mut request = interface_request(name).unwrap();
         request.ifr_ifru.ifru_flags = (kind | libc::IFF_NO_PI) as libc::c_short;
         // SAFETY: the descriptor is open, and `request` is a whole `ifreq` that outlives the call.
         let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
         assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
-        Self(file)
+        Some(Self(file))
     }
 }

@@ -43,11 +43,7 @@ pub(crate) struct Namespace {
 pub(crate) fn in_namespace(test: impl FnOnce(&mut Namespace) + Send) {
     let run = move || {
         if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
-            let required = std::env::var_os("ANYCAST_PROBE_REQUIRE_ALL").is_some_and(|value| value == "1");
-            assert!(!required, "cannot make a network namespace: {error}");
-            // Not eprintln: the test harness would swallow it.
-            let _ = stderr().write_all(format!("SKIPPED: no network namespace: {error}\n").as_bytes());
-            return;
+            return skipped(&format!("no network namespace: {error}"));
         }
         let mut namespace = Namespace {
             netlink: Netlink::open().unwrap(),
@@ -60,6 +56,14 @@ pub(crate) fn in_namespace(test: impl FnOnce(&mut Namespace) + Send) {
             std::panic::resume_unwind(panic);
         }
     });
+}
+
+/// Says that a test is skipped; fails where none may be.
+pub(crate) fn skipped(why: &str) {
+    let required = std::env::var_os("ANYCAST_PROBE_REQUIRE_ALL").is_some_and(|value| value == "1");
+    assert!(!required, "{why}");
+    // Not eprintln: the test harness would swallow it.
+    let _ = stderr().write_all(format!("SKIPPED: {why}\n").as_bytes());
 }
 
 impl Namespace {
