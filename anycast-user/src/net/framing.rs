@@ -120,7 +120,8 @@ mod tests {
         namespace.add_address(&link, "192.0.2.1/24");
         let sides = [true, false].map(|ingress| testing::bpf::FirstBytes::attach(link.index, ingress));
         let [Some(ingress), Some(egress)] = sides else {
-            testing::skipped("this kernel has no TCX");
+            // Supported kernels may be without.
+            let _ = std::io::stderr().write_all(b"SKIPPED: this kernel has no TCX\n");
             return None;
         };
         let mut frame = header.to_vec();
