@@ -139,6 +139,60 @@ fn a_bad_configuration_is_refused_with_its_place() {
 }
 
 #[test]
+fn uplinks_that_would_count_twice_are_refused_by_name() {
+    let Some((namespace, binaries)) = node() else { return };
+    with_address_and_uplink(&namespace);
+    namespace
+        .ip("link add br0 type bridge\nlink set peer0 master br0\n")
+        .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("probe.toml");
+    fs::write(&file, "uplinks = [\"br0\", \"peer0\"]\n[[link]]\nname = \"anycast0\"\n").unwrap();
+    refused(
+        &namespace,
+        daemon(&binaries, &["run", "--config", file.to_str().unwrap()]),
+        ERROR,
+        "uplink `br0`: it lies on `peer0`",
+    );
+}
+
+#[test]
+fn a_link_with_nothing_to_probe_is_watched_and_not_armed() {
+    let Some((namespace, binaries)) = node() else { return };
+    with_address_and_uplink(&namespace);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("probe.toml");
+    let service = "[[link.service]]\nname = \"web\"\nprotocol = \"tcp\"\nport = 443\n";
+    let link = format!("[[link]]\nname = \"anycast0\"\n{service}");
+    fs::write(&file, format!("armed = true\n{link}")).unwrap();
+    let path = file.to_str().unwrap();
+    let run = |words: &[&str]| daemon(&binaries, &[&["run", "--config", path], words].concat());
+    refused(
+        &namespace,
+        run(&[]),
+        BAD_CONFIG,
+        "probe.toml:3:8: no service of `anycast0` can be probed",
+    );
+    fs::write(&file, format!("[metrics]\nlisten = \"off\"\n{link}")).unwrap();
+    refused(
+        &namespace,
+        run(&["--arm"]),
+        ERROR,
+        "no service of anycast0 can be probed",
+    );
+    if !can_load() {
+        return;
+    }
+    let events = events_until_started(&namespace, &binaries, &file);
+    let watched = events.iter().find(|event| event["event"] == "watch_only").unwrap();
+    assert_eq!(
+        (&watched["link"], &watched["service"], &watched["address"]),
+        (&"anycast0".into(), &"web".into(), &"192.0.2.53".into())
+    );
+    assert!(watched["reason"].as_str().unwrap().contains("no probe"), "{watched}");
+}
+
+#[test]
 fn wrong_usage_has_a_code_of_its_own() {
     let Some((namespace, binaries)) = node() else { return };
     for words in [

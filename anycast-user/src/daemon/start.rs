@@ -66,8 +66,7 @@ pub(super) fn attach(config: &Config, plan: &Plan, teller: &Teller) -> Result<Da
     tested?;
     for uplink in &plan.uplinks {
         let name = uplink.link.name.as_str();
-        let framing = uplink.framing.clone()?;
-        let attached = datapath.attach(&uplink.link, framing, config.hook, uplink.native_xdp_is_calm)?;
+        let attached = datapath.attach(&uplink.link, config.hook, uplink.native_xdp_is_calm)?;
         if let Some(refused) = &attached.refused {
             teller.notice(&Notice::AttachFallback {
                 uplink: name,

@@ -9,7 +9,10 @@ use aya::programs::{
 use serde::Serialize;
 
 use super::{Datapath, DatapathError, EGRESS_TC, EGRESS_TC_IP, INGRESS_TC, INGRESS_TC_IP, INGRESS_XDP, program_mut};
-use crate::{config::Hook, net::Link};
+use crate::{
+    config::Hook,
+    net::{Link, framing},
+};
 
 /// Where queries are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -56,16 +59,20 @@ pub struct Attached {
 impl Datapath {
     /// Attaches to `uplink`: queries by the hook that `preference` names, falling back to tc ingress; answers at tc egress.
     ///
-    /// `framing` is what its packets start with; XDP is for [`Framing::Ethernet`] only.
+    /// Where packets start with the IP header only tc is used, with programs made for that.
+    ///
     /// `native_xdp_is_calm` says that native XDP is known not to bounce this uplink when it goes on or off; `Hook::Auto`
     /// uses it only then. An XDP program that is there already is never replaced.
     pub fn attach(
         &mut self,
         uplink: &Link,
-        framing: Framing,
         preference: Hook,
         native_xdp_is_calm: bool,
     ) -> Result<Attached, DatapathError> {
+        let framing = framing(uplink).map_err(|error| DatapathError::Attach {
+            uplink: uplink.name.clone(),
+            reason: error.to_string(),
+        })?;
         let (ingress_tc, egress_tc) = match framing {
             Framing::Ethernet => (INGRESS_TC, EGRESS_TC),
             Framing::Ip => (INGRESS_TC_IP, EGRESS_TC_IP),
