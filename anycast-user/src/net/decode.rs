@@ -17,6 +17,8 @@ use super::{Address, Link, LinkIndex, NetError, NextHop, Route};
 /// `struct ifinfomsg` and `struct rtmsg`.
 const LINK_HEADER_BYTES: usize = 16;
 const ROUTE_HEADER_BYTES: usize = 12;
+/// `IFLA_XDP_DRV_PROG_ID`, `_SKB_PROG_ID` and `_HW_PROG_ID` of `linux/if_link.h`.
+const XDP_PROGRAMS: std::ops::RangeInclusive<u16> = 5..=7;
 
 /// A link; `None` for other messages.
 pub(super) fn link(reply: &Reply<'_>) -> Result<Option<Link>, NetError> {
@@ -39,6 +41,7 @@ fn parse_link(payload: &[u8]) -> Result<Link, DecodeError> {
         alias: None,
         master: None,
         hardware_type: header.link_layer_type.into(),
+        xdp_programs: Vec::new(),
     };
     for attribute in NlasIterator::new(payload.get(LINK_HEADER_BYTES..).unwrap_or_default()) {
         let attribute = attribute?;
@@ -46,6 +49,14 @@ fn parse_link(payload: &[u8]) -> Result<Link, DecodeError> {
             libc::IFLA_IFNAME => link.name = parse_string(attribute.value())?,
             libc::IFLA_IFALIAS => link.alias = Some(text(attribute.value())).filter(|alias| !alias.is_empty()),
             libc::IFLA_MASTER => link.master = Some(LinkIndex(parse_u32(attribute.value())?)),
+            libc::IFLA_XDP => {
+                for xdp in NlasIterator::new(attribute.value()) {
+                    let xdp = xdp?;
+                    if XDP_PROGRAMS.contains(&xdp.kind()) {
+                        link.xdp_programs.push(parse_u32(xdp.value())?);
+                    }
+                }
+            }
             libc::IFLA_LINKINFO => {
                 for info in NlasIterator::new(attribute.value()) {
                     let info = info?;
@@ -159,7 +170,7 @@ fn next_hop(hop: &RouteNextHop) -> NextHop {
     }
 }
 
-fn malformed(operation: &'static str, error: &DecodeError) -> NetError {
+pub(super) fn malformed(operation: &'static str, error: &DecodeError) -> NetError {
     NetError::Malformed {
         operation,
         reason: error.to_string(),

@@ -4,6 +4,7 @@
 //! the namespace that mounted it.
 
 mod change;
+mod changes;
 mod choose;
 mod decode;
 mod driver;
@@ -11,12 +12,16 @@ mod error;
 mod flags;
 mod message;
 mod socket;
+mod tc;
 #[cfg(test)]
 pub(crate) mod testing;
 
 use std::fmt;
 use std::net::IpAddr;
 
+use serde::Serialize;
+
+pub use changes::Changes;
 pub use choose::{link_switch_check, uplinks};
 pub(crate) use decode::is_up;
 pub use driver::driver;
@@ -26,10 +31,11 @@ pub(crate) use message::Request;
 pub use netlink_packet_route::address::{AddressFlags, AddressScope};
 pub use socket::Netlink;
 pub(crate) use socket::get_link;
+pub use tc::{Filter, FilterProgram, Side};
 
 /// The number by which the kernel knows a link; it survives a rename and is not used again while the host runs
 /// (unless somebody asks for it).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct LinkIndex(pub u32);
 
 impl LinkIndex {
@@ -62,6 +68,9 @@ pub struct Link {
     pub master: Option<LinkIndex>,
     /// The kernel's `ARPHRD_*` number: 1 is Ethernet, 65534 a link whose packets start with the IP header.
     pub hardware_type: u16,
+    /// The kernel's numbers of the XDP programs on it, in whatever mode; more than one only where the driver has one and
+    /// the stack another.
+    pub xdp_programs: Vec<u32>,
 }
 
 /// An IP address of a link.
@@ -84,7 +93,7 @@ pub struct Address {
 }
 
 /// A unicast route of the main table, as far as it says where packets leave.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
     /// Length of the destination prefix; 0 is a default route.
     pub prefix_length: u8,
@@ -93,7 +102,7 @@ pub struct Route {
 }
 
 /// One way that a route may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NextHop {
     /// The output interface.
     pub link: LinkIndex,
