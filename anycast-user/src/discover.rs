@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::{
     config::{Config, LinkConfig, Protocol, ServiceConfig},
-    net::{self, Link, NetError, Netlink},
+    net::{self, Link, NetError, Netlink, Route},
 };
 
 /// The port of DNS.
@@ -98,21 +98,13 @@ pub fn discover(config: &Config, netlink: &mut Netlink) -> Result<Plan, Discover
     let links = netlink.links()?;
     let routes = netlink.routes()?;
     let mut warnings = Vec::new();
-    let service_links = config
-        .links
-        .iter()
-        .map(|link| find(&links, &link.name).map(|link| link.index))
-        .collect::<Result<Vec<_>, _>>()?;
-    let uplinks = match &config.uplinks {
-        Some(names) => names
-            .iter()
-            .map(|name| find(&links, name).cloned())
-            .collect::<Result<_, _>>()?,
-        None => net::uplinks(&routes, &links, &service_links),
-    };
+    for name in config.uplinks.iter().flatten() {
+        find(&links, name)?;
+    }
+    let uplinks = uplinks(config, &links, &routes);
     // The check has to see the uplinks before service links are taken out of them.
     let mut carriers = net::uplinks(&routes, &links, &[]);
-    carriers.extend(uplinks.iter().cloned());
+    carriers.extend(uplinks.iter().map(|uplink| uplink.link.clone()));
     let planned = config
         .links
         .iter()
@@ -141,12 +133,27 @@ pub fn discover(config: &Config, netlink: &mut Netlink) -> Result<Plan, Discover
     if uplinks.is_empty() {
         return Err(DiscoverError::NoUplink);
     }
-    if let Some(strange) = uplinks.iter().find(|link| link.hardware_type != libc::ARPHRD_ETHER) {
-        return Err(DiscoverError::NotEthernet {
-            uplink: strange.name.clone(),
-        });
-    }
-    let uplinks = uplinks
+    uplinks.iter().try_for_each(Uplink::check)?;
+    Ok(Plan {
+        links: planned,
+        uplinks,
+        warnings,
+    })
+}
+
+/// The uplinks among `links`: those that are configured, as far as they are there, or those of `routes`. In the order of
+/// their configuration, or of their indices.
+#[must_use]
+pub fn uplinks(config: &Config, links: &[Link], routes: &[Route]) -> Vec<Uplink> {
+    let with_name = |name: &String| links.iter().find(|link| link.name == *name);
+    let found = if let Some(names) = &config.uplinks {
+        names.iter().filter_map(with_name).cloned().collect()
+    } else {
+        let service_links = config.links.iter().filter_map(|link| with_name(&link.name));
+        let service_links: Vec<_> = service_links.map(|link| link.index).collect();
+        net::uplinks(routes, links, &service_links)
+    };
+    found
         .into_iter()
         .map(|link| {
             let driver = net::driver(&link.name);
@@ -156,12 +163,19 @@ pub fn discover(config: &Config, netlink: &mut Netlink) -> Result<Plan, Discover
                 native_xdp_is_calm,
             }
         })
-        .collect();
-    Ok(Plan {
-        links: planned,
-        uplinks,
-        warnings,
-    })
+        .collect()
+}
+
+impl Uplink {
+    /// Whether its packets can be read.
+    pub fn check(&self) -> Result<(), DiscoverError> {
+        if self.link.hardware_type == libc::ARPHRD_ETHER {
+            return Ok(());
+        }
+        Err(DiscoverError::NotEthernet {
+            uplink: self.link.name.clone(),
+        })
+    }
 }
 
 fn find<'a>(links: &'a [Link], name: &str) -> Result<&'a Link, NetError> {

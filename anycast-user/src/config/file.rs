@@ -17,6 +17,7 @@ pub(super) struct ConfigFile {
     pub(super) accept_no_floor: bool,
     pub(super) hook: Option<Hook>,
     pub(super) uplinks: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) pins: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) arming: ArmingTable,
     #[serde(default, rename = "return")]

@@ -15,7 +15,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub struct Config {
     ///
     /// Default: `None`, those of the routing table.
     pub uplinks: Option<Vec<String>>,
+    /// Where programs and counters are pinned, to outlive the daemon. Default: `/sys/fs/bpf`.
+    pub pins: PinPlace,
     /// When a service is known well enough for its silence to mean something.
     pub arming: Arming,
     /// How a withdrawn link comes back: the `[return]` table.
@@ -111,6 +113,15 @@ pub enum MetricsListen {
     Address(SocketAddr),
 }
 
+/// Where programs and counters are pinned, if at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PinPlace {
+    /// Nowhere: they end with the daemon.
+    Off,
+    /// On the BPF file system that is mounted there, an absolute path.
+    Bpffs(PathBuf),
+}
+
 /// A link whose state is the switch of an announcement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkConfig {
@@ -155,6 +166,7 @@ impl Config {
             floor: Duration::from_millis(30),
             hook: Hook::default(),
             uplinks: None,
+            pins: PinPlace::default(),
             arming: Arming::default(),
             coming_back: Return::default(),
             detection: Detection::default(),
@@ -223,6 +235,12 @@ impl Default for Detection {
     }
 }
 
+impl Default for PinPlace {
+    fn default() -> Self {
+        Self::Bpffs("/sys/fs/bpf".into())
+    }
+}
+
 impl Default for MetricsListen {
     fn default() -> Self {
         Self::Address(SocketAddr::from((Ipv4Addr::LOCALHOST, 9853)))
@@ -288,6 +306,23 @@ impl FromStr for MetricsListen {
                 .parse()
                 .map(Self::Address)
                 .map_err(|_| MetricsListenError(address.to_owned())),
+        }
+    }
+}
+
+/// A place to pin at that is neither an absolute path nor `off`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an absolute path; write where a BPF file system is mounted, like \"/sys/fs/bpf\", or \"off\"")]
+pub struct PinPlaceError(String);
+
+impl FromStr for PinPlace {
+    type Err = PinPlaceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self::Off),
+            path if path.starts_with('/') && !path.contains('\0') => Ok(Self::Bpffs(path.into())),
+            _ => Err(PinPlaceError(text.to_owned())),
         }
     }
 }

@@ -3,11 +3,12 @@
 mod look;
 mod sampling;
 mod start;
+mod uplinks;
 
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -22,7 +23,8 @@ use tracing_appender::non_blocking::NonBlocking;
 use self::{
     look::look_after,
     sampling::keep_to_budget,
-    start::{Hands, attach, engine, lock_memory, names, tell_scheduling},
+    start::{Hands, engine, load, lock_memory, names, tell_scheduling},
+    uplinks::{Uplinks, follow},
 };
 use crate::{
     config::{Config, MetricsListen},
@@ -77,17 +79,23 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
         Ends::wait_for().context("cannot wait for signals")?
     };
     let mut hands = Hands::default();
+    let mut counting = false;
     let watch = || {
         if config.armed {
             hands.take(&plan, &mut netlink)?;
         }
-        let datapath = attach(config, &plan, &teller)?;
+        let datapath = load(config, &plan)?;
+        let (bank, sample_rate) = (datapath.bank(), datapath.sample_rate());
+        counting = datapath.is_pinned();
+        let uplinks = Uplinks::start(datapath, config, &plan.uplinks, &teller)?;
+        let uplinks = Arc::new(Mutex::new(uplinks));
         let watching = Watching {
             config,
             plan: &plan,
             teller: &teller,
-            bank: datapath.bank(),
-            sample_rate: datapath.sample_rate(),
+            bank,
+            sample_rate,
+            uplinks,
             report_interval: telling.report_interval,
         };
         runtime.block_on(watching.run(hands.actuator.take(), listener, ends))
@@ -95,7 +103,7 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
     let ended = watch();
     hands.release(&mut netlink);
     ended?;
-    teller.notice(&Notice::Stopped);
+    teller.notice(&Notice::Stopped { counting });
     Ok(())
 }
 
@@ -106,6 +114,7 @@ struct Watching<'a> {
     teller: &'a Teller,
     bank: Bank,
     sample_rate: SampleRate,
+    uplinks: Arc<Mutex<Uplinks>>,
     report_interval: Duration,
 }
 
@@ -117,6 +126,7 @@ impl Watching<'_> {
             teller,
             bank,
             sample_rate,
+            uplinks,
             report_interval,
         } = self;
         let names = teller.names();
@@ -157,9 +167,12 @@ impl Watching<'_> {
             () = served => ended_by_itself(),
             () = keep_to_budget(status.bank(), &sample_rate) => ended_by_itself(),
             ended = look_after(plan, &looks, &sampler) => ended,
+            ended = follow(Arc::clone(&uplinks), config.uplinks.is_none()) => ended.map(|never| match never {}),
             () = ends.come() => Ok(()),
         };
         sampler.stop();
+        // Only now: an uplink after another being detached looks like answers that are missing.
+        drop(uplinks);
         ended
     }
 }

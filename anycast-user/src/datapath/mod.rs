@@ -230,6 +230,12 @@ impl Datapath {
         self.hooks.keep();
     }
 
+    /// Whether what is attached and counted stays when this is dropped.
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        self.hooks.pins().is_some()
+    }
+
     /// The interfaces that programs of this instance are at, those of an earlier process included.
     #[must_use]
     pub fn links(&self) -> BTreeSet<LinkIndex> {

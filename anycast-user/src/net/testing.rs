@@ -171,6 +171,25 @@ impl Namespace {
             .unwrap();
     }
 
+    /// A route to `prefix` by way of a gateway on a link.
+    pub(crate) fn add_route(&mut self, prefix: &str, gateway: &str, link: &Link) {
+        let (destination, length) = prefix.split_once('/').unwrap();
+        let (destination, gateway): (IpAddr, IpAddr) = (destination.parse().unwrap(), gateway.parse().unwrap());
+        let mut message = RouteMessage::default();
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.header.protocol = RouteProtocol::Static;
+        message.header.kind = RouteType::Unicast;
+        message.header.address_family = AddressFamily::Inet;
+        message.header.destination_prefix_length = length.parse().unwrap();
+        message.attributes = vec![
+            RouteAttribute::Destination(destination.into()),
+            RouteAttribute::Gateway(gateway.into()),
+            RouteAttribute::Oif(link.index.0),
+        ];
+        self.change(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL)
+            .unwrap();
+    }
+
     pub(crate) fn delete_link(&mut self, link: LinkIndex) {
         let mut message = LinkMessage::default();
         message.header.index = link.0;

@@ -13,6 +13,7 @@ armed = true
 floor = "10.5ms"
 hook = "xdp-generic"
 uplinks = ["eth0", "eth1"]
+pins = "/run/bpf"
 [arming]
 answers = 5
 time = "1s"
@@ -81,6 +82,7 @@ fn everything_can_be_said() {
             floor: Duration::from_micros(10_500),
             hook: Hook::XdpGeneric,
             uplinks: Some(vec!["eth0".into(), "eth1".into()]),
+            pins: PinPlace::Bpffs("/run/bpf".into()),
             arming: Arming {
                 answers: 5,
                 time: Duration::from_secs(1)

@@ -38,7 +38,7 @@ pub enum Which {
 pub struct Cleaned {
     /// Whose pins they were.
     pub instance: String,
-    /// What was taken off uplinks: number of the interface, and where the program was.
+    /// What was taken off uplinks.
     pub detached: Vec<Detached>,
     /// What was removed from the bpffs, besides.
     pub unpinned: Vec<PathBuf>,
@@ -49,9 +49,11 @@ pub struct Cleaned {
 }
 
 /// A program that was taken off an uplink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Detached {
-    /// The kernel's number of the interface.
+    /// Name of the uplink, where it can be known.
+    pub uplink: Option<String>,
+    /// The kernel's number for it.
     pub interface: LinkIndex,
     /// Where on it.
     pub hook: HookPoint,
@@ -109,6 +111,14 @@ impl Cleaned {
 
     /// Removes the directory of an instance, which is locked.
     fn remove(&mut self, home: &Path, is_here: bool) -> io::Result<()> {
+        let result = self.remove_all(home, is_here);
+        if is_here {
+            self.name_uplinks();
+        }
+        result
+    }
+
+    fn remove_all(&mut self, home: &Path, is_here: bool) -> io::Result<()> {
         for (_, directory) in versions(home)? {
             let names = names(&directory)?;
             // While the maps are pinned, which tell whose a filter is.
@@ -176,7 +186,21 @@ impl Cleaned {
     }
 
     fn detached(&mut self, interface: LinkIndex, hook: HookPoint) {
-        self.detached.push(Detached { interface, hook });
+        self.detached.push(Detached {
+            uplink: None,
+            interface,
+            hook,
+        });
+    }
+
+    fn name_uplinks(&mut self) {
+        let links = Netlink::open()
+            .and_then(|mut netlink| netlink.links())
+            .unwrap_or_default();
+        for Detached { uplink, interface, .. } in &mut self.detached {
+            let link = links.iter().find(|link| link.index == *interface);
+            *uplink = link.map(|link| link.name.clone());
+        }
     }
 }
 
