@@ -132,11 +132,9 @@ fn status_words(instance: &PinnedInstance) -> String {
             || "an interface that is gone".to_owned(),
             |index| interface_words(uplink.as_deref(), index),
         );
-        let program = program.as_ref().map_or_else(
-            || "a program that is gone".to_owned(),
-            |ProgramSummary { id, name, tag }| format!("program {id} {name} tag {tag}"),
-        );
-        let _ = writeln!(text, "  {uplink}: {direction} by {hook}, {program}");
+        let ProgramSummary { id, name, tag } = program;
+        let [name, tag] = [name, tag].map(|text| text.as_deref().unwrap_or("?"));
+        let _ = writeln!(text, "  {uplink}: {direction} by {hook}, program {id} {name} tag {tag}");
     }
     if attachments.is_empty() {
         text += "  no program is attached\n";

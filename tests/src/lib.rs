@@ -13,6 +13,7 @@ pub mod bgp;
 pub mod binaries;
 pub mod bird;
 pub mod capture;
+pub mod bpffs;
 pub mod clock;
 pub mod daemon;
 pub mod dns;

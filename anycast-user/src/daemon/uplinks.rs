@@ -72,7 +72,7 @@ impl Uplinks {
         for uplink in uplinks {
             these.attach(uplink)?;
         }
-        these.datapath.keep();
+        these.datapath.keep()?;
         Ok(these)
     }
 

@@ -1,13 +1,16 @@
 //! Puts the programs on the hooks of an uplink, exchanges them, and takes them away.
 
-use aya::programs::{
-    LinkOrder, SchedClassifier, Xdp, XdpMode,
-    tc::{NlOptions, TcAttachOptions, TcError, qdisc_add_clsact},
+use aya::{
+    Ebpf,
+    programs::{
+        LinkOrder, SchedClassifier, Xdp, XdpMode,
+        tc::{NlOptions, TcAttachOptions, TcError, qdisc_add_clsact},
+    },
 };
 
 use super::{
-    Attached, BASELINE_XDP, Datapath, DatapathError, EGRESS_TC, EgressHook, INGRESS_TC, INGRESS_XDP, IngressHook,
-    Refused,
+    Attached, BASELINE_XDP, Datapath, DatapathError, EGRESS_TC, EGRESS_TC_IP, EgressHook, INGRESS_TC, INGRESS_TC_IP,
+    INGRESS_XDP, IngressHook, Refused,
     attached::chain,
     hold::{Hold, HoldError, HookPoint, Runnable, tc_side},
     program_mut,
@@ -131,7 +134,7 @@ impl Datapath {
             HookPoint::Xdp => (XdpMode::Driver, IngressHook::Xdp),
             _ => (XdpMode::Skb, IngressHook::XdpGeneric),
         };
-        let program = self.xdp(name)?;
+        let program = loaded_xdp(&mut self.ebpf, name)?;
         let id = match program.attach_to_if_index(uplink.index.0, mode) {
             Ok(id) => id,
             Err(error) => return Ok(Err(Refused::by(hook, &error.into()))),
@@ -143,11 +146,7 @@ impl Datapath {
 
     /// Counts at a tc point: exchanges the program that is there, or puts one.
     fn attach_tc(&mut self, uplink: &Link, point: HookPoint) -> Result<(), HoldError> {
-        let name = if point == HookPoint::TcEgress {
-            EGRESS_TC
-        } else {
-            INGRESS_TC
-        };
+        let name = program_at(point, uplink);
         match self.hooks.get(uplink.index, point) {
             Some(held) if held.current => return Ok(()),
             Some(_) => return self.exchange(uplink, point, name),
@@ -179,8 +178,11 @@ impl Datapath {
                     true
                 }
             };
-            if let Some(pins) = self.hooks.pins().filter(|_| made) {
-                pins.note_clsact(uplink.index)?;
+            if let Some(pins) = self.hooks.pins() {
+                if made {
+                    pins.note_clsact(uplink.index)?;
+                }
+                pins.pin_program(program)?;
             }
             let first = TcAttachOptions::Netlink(NlOptions {
                 priority: 1,
@@ -207,12 +209,22 @@ impl Datapath {
 
     /// Exchanges the program at a point where one of ours is.
     fn exchange(&mut self, uplink: &Link, point: HookPoint, name: &'static str) -> Result<(), HoldError> {
-        let Some(held) = self.hooks.take(uplink.index, point) else {
+        let Some(held) = self.hooks.get(uplink.index, point) else {
             return Ok(());
         };
+        // What can fail without a trace comes first.
         let runnable = match point {
-            HookPoint::Xdp | HookPoint::XdpGeneric => Runnable::Xdp(self.xdp(name)?),
-            HookPoint::TcIngress | HookPoint::TcEgress => Runnable::Tc(program_mut(&mut self.ebpf, name)?),
+            HookPoint::Xdp | HookPoint::XdpGeneric => Runnable::Xdp(loaded_xdp(&mut self.ebpf, name)?),
+            HookPoint::TcIngress | HookPoint::TcEgress => {
+                let program: &mut SchedClassifier = program_mut(&mut self.ebpf, name)?;
+                if let Some(pins) = self.hooks.pins().filter(|_| held.hold.is_filter()) {
+                    pins.pin_program(program)?;
+                }
+                Runnable::Tc(program)
+            }
+        };
+        let Some(held) = self.hooks.take(uplink.index, point) else {
+            return Ok(());
         };
         match held.hold.run(runnable, &uplink.name) {
             Ok(exchanged) => {
@@ -226,14 +238,26 @@ impl Datapath {
             }
         }
     }
+}
 
-    /// An XDP program; the one that counts nothing is loaded when it is needed.
-    fn xdp(&mut self, name: &'static str) -> Result<&mut Xdp, HoldError> {
-        let program: &mut Xdp = program_mut(&mut self.ebpf, name)?;
-        if program.fd().is_err() {
-            program.load()?;
-        }
-        Ok(program)
+/// An XDP program; the one that counts nothing is loaded when it is needed.
+fn loaded_xdp<'ebpf>(ebpf: &'ebpf mut Ebpf, name: &'static str) -> Result<&'ebpf mut Xdp, HoldError> {
+    let program: &mut Xdp = program_mut(ebpf, name)?;
+    if program.fd().is_err() {
+        program.load()?;
+    }
+    Ok(program)
+}
+
+/// The program that counts at a point of `uplink`.
+pub(super) fn program_at(point: HookPoint, uplink: &Link) -> &'static str {
+    let is_ethernet = uplink.hardware_type == libc::ARPHRD_ETHER;
+    match point {
+        HookPoint::Xdp | HookPoint::XdpGeneric => INGRESS_XDP,
+        HookPoint::TcIngress if is_ethernet => INGRESS_TC,
+        HookPoint::TcIngress => INGRESS_TC_IP,
+        HookPoint::TcEgress if is_ethernet => EGRESS_TC,
+        HookPoint::TcEgress => EGRESS_TC_IP,
     }
 }
 

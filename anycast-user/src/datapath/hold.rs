@@ -190,9 +190,17 @@ impl Hold {
             (Self::Filter(filter), Runnable::Tc(program)) => {
                 let (side, handle) = (tc_side(filter.side), filter.handle.into());
                 let link = SchedClassifierLink::attached(uplink, side, filter.priority, handle, None)?;
-                let id = program.attach_to_link(link)?;
-                std::mem::forget(program.take_link(id)?);
-                Ok(Self::Filter(filter))
+                match program.attach_to_link(link) {
+                    Ok(id) => {
+                        std::mem::forget(program.take_link(id)?);
+                        Ok(Self::Filter(filter))
+                    }
+                    Err(error) => {
+                        // Nobody would know of it any more, and another one would count the same packets.
+                        Netlink::open()?.delete_filter(&filter)?;
+                        Err(error.into())
+                    }
+                }
             }
             (Self::Xdp(_), Runnable::Tc(_)) | (Self::Tc(_) | Self::Filter(_), Runnable::Xdp(_)) => {
                 Err(LinkError::InvalidLink.into())

@@ -5,8 +5,6 @@ use std::{
     io,
 };
 
-use aya::programs::loaded_programs;
-
 use super::{
     DatapathError, Pins,
     hold::{Hold, HoldError, HookPoint, detach_pin, interface_of_pin},
@@ -32,8 +30,8 @@ pub(super) struct Held {
 }
 
 impl Hooks {
-    /// Takes over what is pinned, and the filters that write to the pinned maps, which must be there by now. What is left
-    /// of interfaces that are gone is removed.
+    /// Takes over what is pinned, and the filters that run pinned programs. What is left of interfaces that are gone is
+    /// removed.
     pub(super) fn adopt(pins: Option<Pins>) -> Result<Self, DatapathError> {
         let mut hooks = Self::default();
         if let Some(pins) = pins {
@@ -66,7 +64,7 @@ impl Hooks {
     fn adopt_filters(&mut self, pins: &Pins) -> io::Result<()> {
         let mut netlink = Netlink::open().map_err(io::Error::other)?;
         let links = netlink.clsact_links().map_err(io::Error::other)?;
-        for filter in filters_of(&mut netlink, &links, &pins.map_numbers())? {
+        for filter in filters_of(&mut netlink, &links, &pins.programs()?)? {
             let key = (filter.link, HookPoint::of(filter.side));
             if self.held.contains_key(&key) {
                 // A second one of ours: it would count everything twice.
@@ -82,11 +80,14 @@ impl Hooks {
         self.pins.as_ref()
     }
 
-    /// What is pinned stays from now on, even if there was nothing before.
-    pub(super) fn keep(&mut self) {
-        if let Some(pins) = &mut self.pins {
-            pins.keep();
-        }
+    /// What is pinned stays from now on, even if there was nothing before. No filter runs another program than those with
+    /// the numbers `programs`.
+    pub(super) fn keep(&mut self, programs: &[u32]) -> Result<(), PinsError> {
+        let Some(pins) = &mut self.pins else { return Ok(()) };
+        pins.keep(programs).map_err(|source| PinsError::Unusable {
+            path: pins.path().to_owned(),
+            source,
+        })
     }
 
     pub(super) fn hold(&mut self, index: LinkIndex, point: HookPoint, hold: Hold, current: bool) {
@@ -135,31 +136,17 @@ impl Drop for Hooks {
     }
 }
 
-/// The filters on `links` whose programs use one of `maps`.
-pub(super) fn filters_of(netlink: &mut Netlink, links: &[LinkIndex], maps: &[u32]) -> io::Result<Vec<Filter>> {
+/// The filters on `links` that run one of `programs`.
+pub(super) fn filters_of(netlink: &mut Netlink, links: &[LinkIndex], programs: &[u32]) -> io::Result<Vec<Filter>> {
     let mut filters = Vec::new();
+    if programs.is_empty() {
+        return Ok(filters);
+    }
     for &link in links {
         for side in Side::BOTH {
             filters.extend(netlink.filters(link, side).map_err(io::Error::other)?);
         }
     }
-    filters.retain(|filter| filter.program.is_some());
-    if filters.is_empty() {
-        return Ok(filters);
-    }
-    let ours: BTreeSet<u32> = loaded_programs()
-        .filter_map(Result::ok)
-        .filter(|program| {
-            let used = program.map_ids().ok().flatten().unwrap_or_default();
-            used.iter().any(|map| maps.contains(map))
-        })
-        .map(|program| program.id())
-        .collect();
-    filters.retain(|filter| {
-        filter
-            .program
-            .as_ref()
-            .is_some_and(|program| ours.contains(&program.id))
-    });
+    filters.retain(|filter| programs.iter().any(|&program| filter.runs(program)));
     Ok(filters)
 }

@@ -1,11 +1,10 @@
 //! Whether programs are still where they were put: `bpftool link detach` and `tc filter del` ask nobody.
 
-use aya::programs::SchedClassifier;
-
 use super::{
-    Datapath, DatapathError, EGRESS_TC, INGRESS_TC, INGRESS_XDP,
-    attach::attach_error,
-    hold::{Hold, HoldError, HookPoint, tc_side},
+    Datapath, DatapathError,
+    attach::{attach_error, program_at},
+    bpf::tcx_programs,
+    hold::{Hold, HoldError, HookPoint},
 };
 use crate::net::{Link, Netlink};
 
@@ -31,25 +30,16 @@ impl Datapath {
     }
 
     fn is_at(&self, uplink: &Link, point: HookPoint, hold: &Hold) -> Result<bool, HoldError> {
-        let name = match point {
-            HookPoint::Xdp | HookPoint::XdpGeneric => INGRESS_XDP,
-            HookPoint::TcIngress => INGRESS_TC,
-            HookPoint::TcEgress => EGRESS_TC,
-        };
+        let name = program_at(point, uplink);
         let program = self.ebpf.program(name).ok_or(DatapathError::Missing(name))?;
         let id = program.info()?.id();
         Ok(match point {
             HookPoint::Xdp | HookPoint::XdpGeneric => uplink.xdp_programs.contains(&id),
             _ if hold.is_filter() => {
                 let filters = Netlink::open()?.filters(uplink.index, point.side())?;
-                filters
-                    .iter()
-                    .any(|filter| filter.program.as_ref().is_some_and(|program| program.id == id))
+                filters.iter().any(|filter| filter.runs(id))
             }
-            _ => {
-                let (_, programs) = SchedClassifier::query_tcx(&uplink.name, tc_side(point.side()))?;
-                programs.iter().any(|program| program.id() == id)
-            }
+            _ => tcx_programs(uplink.index, point.side())?.contains(&id),
         })
     }
 }

@@ -225,9 +225,15 @@ impl Datapath {
     }
 
     /// What is attached and counted stays from now on, if it is pinned: without this, a first start that comes to nothing
-    /// takes its pins away again.
-    pub fn keep(&mut self) {
-        self.hooks.keep();
+    /// takes its pins away again. To be called when every uplink is attached to.
+    pub fn keep(&mut self) -> Result<(), DatapathError> {
+        let programs = [INGRESS_TC, INGRESS_TC_IP, EGRESS_TC, EGRESS_TC_IP].map(|name| {
+            let program: &mut SchedClassifier = program_mut(&mut self.ebpf, name)?;
+            let info = program.info().map_err(|error| program_error(name, error))?;
+            Ok(info.id())
+        });
+        let programs = programs.into_iter().collect::<Result<Vec<_>, DatapathError>>()?;
+        Ok(self.hooks.keep(&programs)?)
     }
 
     /// Whether what is attached and counted stays when this is dropped.

@@ -65,6 +65,12 @@ impl Filter {
             program: None,
         }
     }
+
+    /// Whether its program is the one with the kernel's number `id`.
+    #[must_use]
+    pub fn runs(&self, id: u32) -> bool {
+        self.program.as_ref().is_some_and(|program| program.id == id)
+    }
 }
 
 impl Side {

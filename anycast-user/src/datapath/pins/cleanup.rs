@@ -5,7 +5,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::maps::MapInfo;
 use serde::Serialize;
 
 use super::{
@@ -13,7 +12,7 @@ use super::{
     entries::{Entry, names, versions},
     instance::{Instance, this_namespace},
     lock::DirectoryLock,
-    require_bpffs,
+    programs, require_bpffs,
 };
 use crate::{
     datapath::{
@@ -121,7 +120,7 @@ impl Cleaned {
     fn remove_all(&mut self, home: &Path, is_here: bool) -> io::Result<()> {
         for (_, directory) in versions(home)? {
             let names = names(&directory)?;
-            // While the maps are pinned, which tell whose a filter is.
+            // While the programs are pinned, which tell whose a filter is.
             if is_here {
                 self.remove_filters(&directory, &names)?;
             }
@@ -131,6 +130,7 @@ impl Cleaned {
                 match Entry::of(name) {
                     Some(Entry::Link(..)) => {}
                     Some(Entry::Clsact(_)) => fs::remove_dir(&path)?,
+                    Some(Entry::Program(_)) => fs::remove_file(&path)?,
                     Some(Entry::Map(_)) | None => {
                         fs::remove_file(&path)?;
                         self.unpinned.push(path);
@@ -164,7 +164,7 @@ impl Cleaned {
     fn remove_filters(&mut self, directory: &Path, names: &[String]) -> io::Result<()> {
         let mut netlink = Netlink::open().map_err(io::Error::other)?;
         let links = netlink.clsact_links().map_err(io::Error::other)?;
-        for filter in filters_of(&mut netlink, &links, &map_numbers(directory))? {
+        for filter in filters_of(&mut netlink, &links, &programs(directory)?)? {
             netlink.delete_filter(&filter).map_err(io::Error::other)?;
             self.detached(filter.link, HookPoint::of(filter.side));
         }
@@ -215,15 +215,4 @@ pub(super) fn remove_instance(home: &Path) -> io::Result<()> {
         let _ = fs::remove_dir(all);
     }
     Ok(())
-}
-
-/// The kernel's numbers of the maps that are pinned in the directory of a version.
-pub(super) fn map_numbers(directory: &Path) -> Vec<u32> {
-    let names = names(directory).unwrap_or_default();
-    names
-        .iter()
-        .filter(|name| matches!(Entry::of(name), Some(Entry::Map(_))))
-        .filter_map(|name| MapInfo::from_pin(directory.join(name)).ok())
-        .map(|map| map.id())
-        .collect()
 }

@@ -14,6 +14,9 @@ use crate::{datapath::HookPoint, net::LinkIndex};
 pub(super) enum Entry<'name> {
     /// `link-2-xdp`: the link that holds a program at a hook point.
     Link(LinkIndex, HookPoint),
+    /// `program-51`: a program that filters run, by the kernel's number. A filter has no link that could be pinned, and
+    /// what it runs is all that shows whose it is.
+    Program(u32),
     /// `clsact-2`: an empty directory that remembers who made the clsact qdisc of an interface.
     Clsact(LinkIndex),
     /// `BANK`: a map, by its name.
@@ -30,6 +33,9 @@ impl<'name> Entry<'name> {
         if let Some(index) = name.strip_prefix("clsact-") {
             return parse(index).map(Self::Clsact);
         }
+        if let Some(id) = name.strip_prefix("program-") {
+            return id.parse().ok().map(Self::Program);
+        }
         Some(Self::Map(name))
     }
 
@@ -37,6 +43,7 @@ impl<'name> Entry<'name> {
     pub(super) fn name(self) -> String {
         match self {
             Self::Link(index, point) => format!("link-{index}-{}", point.name()),
+            Self::Program(id) => format!("program-{id}"),
             Self::Clsact(index) => format!("clsact-{index}"),
             Self::Map(name) => name.to_owned(),
         }
@@ -111,8 +118,17 @@ mod tests {
             Some(Entry::Link(LinkIndex(3), HookPoint::TcEgress))
         );
         assert_eq!(Entry::of("clsact-3"), Some(Entry::Clsact(LinkIndex(3))));
+        assert_eq!(Entry::of("program-7"), Some(Entry::Program(7)));
         assert_eq!(Entry::of("BANK"), Some(Entry::Map("BANK")));
-        for name in ["link-", "link-x-xdp", "link-3-xdq", "link-3", "clsact-", "clsact-x"] {
+        for name in [
+            "link-",
+            "link-x-xdp",
+            "link-3-xdq",
+            "link-3",
+            "clsact-",
+            "clsact-x",
+            "program-x",
+        ] {
             assert_eq!(Entry::of(name), None, "{name}");
         }
         assert_eq!((version("v12"), version("v"), version("x1")), (Some(12), None, None));

@@ -12,11 +12,10 @@ use serde::Serialize;
 
 use super::{
     HOME, PinsError,
-    cleanup::map_numbers,
     entries::{Entry, names, versions},
     instance::{Instance, this_namespace},
     lock::holder,
-    require_bpffs,
+    programs, require_bpffs,
 };
 use crate::{
     datapath::{HookPoint, bpf::KernelLink, hooks::filters_of},
@@ -55,7 +54,7 @@ pub struct Attachment {
     /// `xdp`, `xdp-generic`, `tcx` or `clsact`.
     pub hook: &'static str,
     /// The program.
-    pub program: Option<ProgramSummary>,
+    pub program: ProgramSummary,
     /// The kernel's number of the link that keeps it there; none for `clsact`.
     pub link: Option<u32>,
     /// What keeps that link; none for `clsact`.
@@ -67,18 +66,18 @@ pub struct Attachment {
 pub struct ProgramSummary {
     /// The kernel's number for it.
     pub id: u32,
-    /// Its name.
-    pub name: String,
+    /// Its name. `None` without `CAP_SYS_ADMIN`, as the next.
+    pub name: Option<String>,
     /// The hash of its instructions, as `bpftool prog` shows it.
-    pub tag: String,
+    pub tag: Option<String>,
 }
 
-impl From<ProgramInfo> for ProgramSummary {
-    fn from(info: ProgramInfo) -> Self {
+impl From<&ProgramInfo> for ProgramSummary {
+    fn from(info: &ProgramInfo) -> Self {
         Self {
             id: info.id(),
-            name: String::from_utf8_lossy(info.name()).into_owned(),
-            tag: format!("{:016x}", info.tag()),
+            name: Some(String::from_utf8_lossy(info.name()).into_owned()),
+            tag: Some(format!("{:016x}", info.tag())),
         }
     }
 }
@@ -111,7 +110,7 @@ impl Looker {
             names: links.into_iter().map(|link| (link.index, link.name)).collect(),
             programs: loaded_programs()
                 .filter_map(Result::ok)
-                .map(|info| (info.id(), info.into()))
+                .map(|info| (info.id(), (&info).into()))
                 .collect(),
             namespace: this_namespace()?,
         })
@@ -144,6 +143,15 @@ impl Looker {
         Ok(found)
     }
 
+    fn program(&self, id: u32) -> ProgramSummary {
+        let unknown = ProgramSummary {
+            id,
+            name: None,
+            tag: None,
+        };
+        self.programs.get(&id).cloned().unwrap_or(unknown)
+    }
+
     fn links(&self, directory: &Path, here: bool) -> io::Result<BTreeMap<(LinkIndex, HookPoint), Attachment>> {
         let mut attachments = BTreeMap::new();
         for name in names(directory)? {
@@ -167,7 +175,7 @@ impl Looker {
                     HookPoint::Xdp | HookPoint::XdpGeneric => point.name(),
                     HookPoint::TcIngress | HookPoint::TcEgress => "tcx",
                 },
-                program: self.programs.get(&link.program).cloned(),
+                program: self.program(link.program),
                 link: Some(link.id),
                 pin: Some(path),
             };
@@ -182,14 +190,14 @@ impl Looker {
         attachments: &mut BTreeMap<(LinkIndex, HookPoint), Attachment>,
     ) -> io::Result<()> {
         let links = self.netlink.clsact_links().map_err(io::Error::other)?;
-        for filter in filters_of(&mut self.netlink, &links, &map_numbers(directory))? {
-            let program = filter.program.and_then(|program| self.programs.get(&program.id));
+        for filter in filters_of(&mut self.netlink, &links, &programs(directory)?)? {
+            let Some(program) = filter.program else { continue };
             let attachment = Attachment {
                 uplink: self.names.get(&filter.link).cloned(),
                 interface: Some(filter.link),
                 direction: direction(filter.side),
                 hook: "clsact",
-                program: program.cloned(),
+                program: self.program(program.id),
                 link: None,
                 pin: None,
             };

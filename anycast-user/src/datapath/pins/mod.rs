@@ -6,6 +6,7 @@
 //!                                        BANK, SERVICES, …   maps
 //!                                        link-2-xdp          a link: interface 2, native XDP
 //!                                        link-2-tc-egress
+//!                                        program-51          a program that filters run, where there is no TCX
 //!                                        clsact-2/           this daemon made the clsact qdisc of interface 2
 //! ```
 
@@ -22,6 +23,7 @@ use std::{
 };
 
 use anycast_ebpf::layout::LAYOUT_VERSION;
+use aya::programs::SchedClassifier;
 use nix::{
     errno::Errno,
     sys::statfs::{BPF_FS_MAGIC, statfs},
@@ -37,7 +39,7 @@ use self::{
     entries::{Entry, make_private, names, version_name, versions},
     lock::DirectoryLock,
 };
-use super::HookPoint;
+use super::{HookPoint, hold::HoldError};
 use crate::net::LinkIndex;
 
 /// The directory of all instances, in the bpffs.
@@ -175,9 +177,16 @@ impl Pins {
         &self.directory
     }
 
-    /// From now on what is pinned stays when this is dropped, even if it was the first to pin anything.
-    pub(super) fn keep(&mut self) {
+    /// From now on what is pinned stays when this is dropped, even if it was the first to pin anything. Of the programs,
+    /// only those with the numbers `programs` are needed.
+    pub(super) fn keep(&mut self, programs: &[u32]) -> io::Result<()> {
         self.fresh = false;
+        for name in names(&self.directory)? {
+            if matches!(Entry::of(&name), Some(Entry::Program(id)) if !programs.contains(&id)) {
+                fs::remove_file(self.directory.join(name))?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether all that is pinned goes when this is dropped.
@@ -203,9 +212,18 @@ impl Pins {
         Ok(links.collect())
     }
 
-    /// The numbers of the pinned maps, by which programs of this instance are known.
-    pub(super) fn map_numbers(&self) -> Vec<u32> {
-        cleanup::map_numbers(&self.directory)
+    /// The numbers of the pinned programs, by which filters of this instance are known.
+    pub(super) fn programs(&self) -> io::Result<Vec<u32>> {
+        programs(&self.directory)
+    }
+
+    /// Pins a program, before any filter runs it, so that there is none that isn't known.
+    pub(super) fn pin_program(&self, program: &mut SchedClassifier) -> Result<(), HoldError> {
+        let path = self.directory.join(Entry::Program(program.info()?.id()).name());
+        if !path.exists() {
+            program.pin(path)?;
+        }
+        Ok(())
     }
 
     /// Remembers that the clsact qdisc of an interface was made by this instance.
@@ -222,6 +240,16 @@ impl Pins {
         }
         Ok(())
     }
+}
+
+/// The numbers of the programs that are pinned in the directory of a version.
+fn programs(directory: &Path) -> io::Result<Vec<u32>> {
+    let names = names(directory)?;
+    let programs = names.iter().filter_map(|name| match Entry::of(name)? {
+        Entry::Program(id) => Some(id),
+        _ => None,
+    });
+    Ok(programs.collect())
 }
 
 fn require_bpffs(base: &Path) -> Result<(), PinsError> {

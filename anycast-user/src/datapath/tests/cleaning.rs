@@ -164,7 +164,7 @@ fn instances_do_not_touch_each_other() {
         let mut second = Datapath::load_pinned(&services(), &LoadSettings::default(), Some(pins)).unwrap();
         second.hooks.without_tcx = node.without_tcx;
         let attached = node.attach(&mut second, Hook::Xdp);
-        second.keep();
+        second.keep().unwrap();
         assert!(attached.refused.is_some_and(|refused| refused.resident));
         node.traffic();
         wait_for(&first.bank(), 1);

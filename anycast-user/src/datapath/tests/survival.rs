@@ -102,7 +102,7 @@ fn without_pins_everything_ends_with_the_process() {
             };
             assert_eq!((attached.egress, attached.taken_over), (egress, false));
             assert!(datapath.is_in_place(&node.now()).unwrap());
-            datapath.keep();
+            datapath.keep().unwrap();
             node.traffic();
             wait_for(&datapath.bank(), 1);
             drop(datapath);
@@ -138,6 +138,16 @@ fn links(node: &Node<'_>) -> Vec<Option<u32>> {
         .flat_map(|instance| &instance.attachments)
         .map(|attachment| attachment.link)
         .collect()
+}
+
+fn pinned_programs(node: &Node<'_>) -> usize {
+    let directory = inventory(node.bpffs).unwrap().remove(0).path;
+    let names = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    names
+        .filter(|name| name.to_string_lossy().starts_with("program-"))
+        .count()
 }
 
 fn clear(node: &Node<'_>) {
