@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{MetricsListen, parse_duration, parse_floor};
+use crate::config::{MetricsListen, PinPlace, parse_duration, parse_floor};
 
 /// Withdraws an anycast route within milliseconds of its service's death, by watching the traffic itself.
 ///
@@ -24,6 +24,10 @@ pub enum Command {
     Run(RunArgs),
     /// Push a capture through the kernel programs, on maps of their own, and print what they count
     Replay(ReplayArgs),
+    /// Show which programs are attached where, and who uses them
+    AttachStatus(AttachStatusArgs),
+    /// Take programs off the uplinks, and what they counted off the BPF file system
+    Cleanup(CleanupArgs),
 }
 
 /// Arguments of `run`.
@@ -52,6 +56,9 @@ pub struct RunArgs {
     /// Where to serve metrics: ADDRESS:PORT, or off
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<MetricsListen>,
+    /// Where to pin programs and counters, so that they outlive the daemon: a BPF file system, or off
+    #[arg(long, value_name = "PATH")]
+    pub pins: Option<PinPlace>,
     /// Events as JSON lines on stdout
     #[arg(long)]
     pub json: bool,
@@ -67,6 +74,42 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "CONFIG")]
     pub config: PathBuf,
     /// What was counted as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `attach-status`.
+#[derive(Debug, Args)]
+pub struct AttachStatusArgs {
+    /// The BPF file system to look at
+    #[arg(long, value_name = "PATH", default_value = "/sys/fs/bpf")]
+    pub pins: PinPlace,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `cleanup`.
+#[derive(Debug, Args)]
+pub struct CleanupArgs {
+    /// What the daemon with this (first) link has attached and pinned, in this network namespace
+    #[arg(
+        long,
+        value_name = "NAME",
+        required_unless_present_any = ["config", "all"],
+        conflicts_with_all = ["config", "all"]
+    )]
+    pub link: Option<String>,
+    /// What the daemon with this configuration file has
+    #[arg(long, value_name = "FILE", conflicts_with = "all")]
+    pub config: Option<PathBuf>,
+    /// What any daemon has that does not run
+    #[arg(long)]
+    pub all: bool,
+    /// The BPF file system to clean [default: that of the configuration, or /sys/fs/bpf]
+    #[arg(long, value_name = "PATH")]
+    pub pins: Option<PinPlace>,
+    /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,
 }
@@ -90,7 +133,7 @@ mod tests {
         let words = ["anycast-probe", "run", "--link", "anycast0", "--report-interval", text];
         match Cli::try_parse_from(words).ok()?.command {
             Command::Run(args) => Some(args.report_interval),
-            Command::Replay(_) => None,
+            _ => None,
         }
     }
 
@@ -100,5 +143,22 @@ mod tests {
         for text in ["0s", "1ns", "99ms", "1"] {
             assert_eq!(interval(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn cleanup_wants_to_know_of_what() {
+        let understood = |words: &str| Cli::try_parse_from(words.split(' ')).is_ok();
+        for words in ["--link a", "--config f", "--all", "--all --pins /run/bpf --json"] {
+            assert!(understood(&format!("anycast-probe cleanup {words}")), "{words}");
+        }
+        for words in [
+            "cleanup",
+            "cleanup --link a --all",
+            "cleanup --all --pins bpf",
+            "attach-status --pins bpf",
+        ] {
+            assert!(!understood(&format!("anycast-probe {words}")), "{words}");
+        }
+        assert!(understood("anycast-probe attach-status"));
     }
 }

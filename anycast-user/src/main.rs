@@ -8,6 +8,7 @@ use std::{
 
 use anycast_user::{
     cli::{Cli, Command, ReplayArgs, RunArgs},
+    commands,
     config::{Config, ConfigError},
     daemon::{self, Telling},
     replay,
@@ -36,6 +37,8 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Run(args) => run(&args),
         Command::Replay(args) => replay(&args),
+        Command::AttachStatus(args) => commands::attach_status(&args),
+        Command::Cleanup(args) => commands::cleanup(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,6 +62,7 @@ fn run(args: &RunArgs) -> Result<()> {
         floor,
         report_interval,
         metrics,
+        pins,
         json,
     } = args;
     let mut effective = match (config, link) {
@@ -72,6 +76,9 @@ fn run(args: &RunArgs) -> Result<()> {
     }
     if let Some(metrics) = metrics {
         effective.metrics = *metrics;
+    }
+    if let Some(pins) = pins {
+        effective.pins = pins.clone();
     }
     let (json, _written_out) = json.then(|| non_blocking(io::stdout())).unzip();
     daemon::run(

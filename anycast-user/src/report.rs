@@ -21,8 +21,8 @@ use crate::{
     status::Status,
 };
 
-/// Where it goes.
-#[derive(Debug)]
+/// Where it goes. Clones tell at the same places.
+#[derive(Clone, Debug)]
 pub struct Teller {
     names: Arc<Names>,
     json: Option<NonBlocking>,
@@ -41,12 +41,16 @@ impl Teller {
         &self.names
     }
 
-    /// Tells how the daemon starts or ends.
+    /// Tells how the daemon starts or ends, and what becomes of its uplinks.
     pub fn notice(&self, notice: &Notice<'_>) {
-        if matches!(notice, Notice::AttachFallback { .. } | Notice::Resident { .. }) {
-            tracing::warn!("{notice}");
-        } else {
-            tracing::info!("{notice}");
+        match notice {
+            Notice::UplinkAlert { .. } => tracing::error!("{notice}"),
+            Notice::AttachFallback { .. } | Notice::Detached { .. } | Notice::Resident { .. } => {
+                tracing::warn!("{notice}");
+            }
+            Notice::Started { .. } | Notice::Attached { .. } | Notice::WatchOnly { .. } | Notice::Stopped { .. } => {
+                tracing::info!("{notice}");
+            }
         }
         self.print(|| notice.to_json(MonotonicTime::now()));
     }

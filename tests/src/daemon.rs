@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
@@ -42,6 +42,8 @@ pub struct DaemonOptions {
     pub hold_down: Duration,
     /// How often it reports rates.
     pub report_interval: Duration,
+    /// The BPF file system on which it pins what it attaches; `None` for none, so that nothing of it is left.
+    pub pins: Option<PathBuf>,
 }
 
 impl Default for DaemonOptions {
@@ -59,6 +61,7 @@ impl DaemonOptions {
         arming_time: Duration::from_secs(1),
         hold_down: Duration::from_secs(3),
         report_interval: Duration::from_millis(500),
+        pins: None,
     };
 
     /// Whether the floor is so low that the daemon wants to be told that none is meant.
@@ -75,11 +78,14 @@ impl DaemonOptions {
             arming_time,
             hold_down,
             report_interval: _,
+            pins,
         } = self;
+        let pins = pins.as_deref().unwrap_or("off".as_ref()).display();
         format!(
             "armed = {armed}\n\
              floor = \"{floor}\"\n\
              accept_no_floor = {accept_no_floor}\n\
+             pins = \"{pins}\"\n\
              [arming]\n\
              answers = {arming_answers}\n\
              time = \"{arming_time}\"\n\
@@ -184,7 +190,7 @@ fn observation(node: Node, line: &str) -> Observation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anycast_user::config::{Config, MetricsListen};
+    use anycast_user::config::{Config, MetricsListen, PinPlace};
 
     #[test]
     fn the_daemon_takes_the_configuration_as_it_was_meant() {
@@ -199,6 +205,7 @@ mod tests {
             assert_eq!(config.arming.answers, u64::from(options.arming_answers));
             assert_eq!(config.arming.time, options.arming_time);
             assert_eq!(config.coming_back.hold_down, options.hold_down);
+            assert_eq!(config.pins, PinPlace::Off);
             assert_eq!(config.metrics, MetricsListen::Address(METRICS.into()));
         }
     }

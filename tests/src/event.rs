@@ -38,6 +38,12 @@ pub enum EventKind {
         uplink: String,
         ingress: String,
         egress: String,
+        #[serde(default)]
+        taken_over: bool,
+    },
+    Detached {
+        uplink: String,
+        reason: String,
     },
     AttachFallback {
         uplink: String,

@@ -12,6 +12,7 @@ pub mod arguments;
 pub mod bgp;
 pub mod binaries;
 pub mod bird;
+pub mod bpffs;
 pub mod capture;
 pub mod clock;
 pub mod daemon;

@@ -56,7 +56,10 @@ fn with_address_and_uplink(namespace: &Namespace) {
 
 fn daemon(binaries: &Binaries, words: &[&str]) -> Command {
     let mut command = Command::new(&binaries.daemon);
-    command.args(words).args(["--metrics", "off"]);
+    command.args(words);
+    if words.first() == Some(&"run") {
+        command.args(["--metrics", "off", "--pins", "off"]);
+    }
     command
 }
 
@@ -110,7 +113,7 @@ fn without_privilege_it_says_which_it_needs() {
     // Through a descriptor: nobody may not walk to the build directory. The inner shell makes the process one whose
     // descriptors its new user may see.
     let script = "exec setpriv --bounding-set=-all --inh-caps=-all --reuid=65534 --regid=65534 --clear-groups \
-                  /bin/sh -c 'exec /proc/self/fd/3 run --link anycast0 --metrics off' 3<\"$0\"";
+                  /bin/sh -c 'exec /proc/self/fd/3 run --link anycast0 --metrics off --pins off' 3<\"$0\"";
     let mut command = Command::new("/bin/sh");
     command.args(["-c", script]).arg(&binaries.daemon);
     let Output { status, stderr, .. } = outcome(&namespace, command);
@@ -219,7 +222,7 @@ fn a_port_in_use_is_said_before_anything_is_watched() {
         .unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let mut command = Command::new(&binaries.daemon);
-    command.args(["run", "--link", "anycast0", "--metrics", &address]);
+    command.args(["run", "--link", "anycast0", "--pins", "off", "--metrics", &address]);
     refused(&namespace, command, ERROR, &address);
 }
 
@@ -236,7 +239,7 @@ fn xdp_that_a_driver_refuses_falls_back_to_tc() {
     let file = directory.path().join("probe.toml");
     fs::write(
         &file,
-        "hook = \"xdp\"\nuplinks = [\"br0\"]\n[metrics]\nlisten = \"off\"\n[[link]]\nname = \"anycast0\"\n",
+        "hook = \"xdp\"\nuplinks = [\"br0\"]\npins = \"off\"\n[metrics]\nlisten = \"off\"\n[[link]]\nname = \"anycast0\"\n",
     )
     .unwrap();
     let events = events_until_started(&namespace, &binaries, &file);
@@ -258,6 +261,85 @@ fn xdp_that_a_driver_refuses_falls_back_to_tc() {
     );
     assert_eq!(of("started")["armed"], false);
     assert_eq!(events.last().unwrap()["event"], "stopped");
+}
+
+/// Uplinks come and go: each step is told, and the daemon goes on.
+#[test]
+fn uplinks_are_followed() {
+    let Some((namespace, binaries)) = node() else { return };
+    if !can_load() {
+        return;
+    }
+    with_address_and_uplink(&namespace);
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("stderr");
+    let mut command = daemon(&binaries, &["run", "--link", "anycast0"]);
+    command.arg("--json");
+    let mut process = Process::spawn_piped("anycast-probe", command, &namespace, &log).unwrap();
+    let lines = lines(process.take_stdout().unwrap());
+    let next = |name: &str| -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = lines.recv_timeout(left).unwrap_or_else(|_| panic!("no event {name}"));
+            let event: Value = serde_json::from_str(&line).unwrap();
+            if event["event"] == name {
+                return event;
+            }
+        }
+    };
+    assert_eq!(next("attached")["uplink"], "up0");
+    next("started");
+    let wire = "link add NAME type veth peer name peer1\naddress add 203.0.113.2/24 dev NAME\nlink set NAME up\n\
+                link set peer1 up\nroute add 10.0.0.0/8 via 203.0.113.1\n";
+    namespace.ip(&wire.replace("NAME", "up1")).unwrap();
+    assert_eq!(next("attached")["uplink"], "up1");
+    namespace.ip("link delete up0\n").unwrap();
+    let gone = next("detached");
+    assert_eq!(
+        (&gone["uplink"], &gone["reason"]),
+        (&"up0".into(), &"it is gone".into())
+    );
+    namespace.ip("link delete up1\n").unwrap();
+    assert_eq!(next("detached")["uplink"], "up1");
+    assert_eq!(next("alert")["kind"], "no-uplink");
+    namespace.ip(&wire.replace("NAME", "up0")).unwrap();
+    assert_eq!(next("attached")["uplink"], "up0");
+    process.signal(Signal::SIGTERM).unwrap();
+    assert_eq!(next("stopped")["counting"], false);
+    let status = process.wait(PATIENCE).unwrap();
+    assert!(status.is_some_and(|status| status.success()), "{}", process.log_tail());
+}
+
+/// What an operator asks where nothing was ever pinned.
+#[test]
+fn where_nothing_is_pinned_that_is_said_and_no_error() {
+    let Some((namespace, binaries)) = node() else { return };
+    let place = tempfile::tempdir().unwrap();
+    let pins = place.path().to_str().unwrap();
+    for (words, said, object) in [
+        (&["attach-status"][..], "nothing is pinned\n", "{\"instances\":[]}\n"),
+        (&["cleanup", "--all"], "nothing was pinned\n", "{\"cleaned\":[]}\n"),
+        (
+            &["cleanup", "--link", "anycast0"],
+            "nothing was pinned\n",
+            "{\"cleaned\":[]}\n",
+        ),
+    ] {
+        for place in ["off", pins] {
+            let words = [words, &["--pins", place]].concat();
+            let output = outcome(&namespace, daemon(&binaries, &words));
+            assert_eq!(
+                (output.status.code(), output.stdout.as_slice()),
+                (Some(0), said.as_bytes())
+            );
+            let output = outcome(&namespace, daemon(&binaries, &[&words[..], &["--json"]].concat()));
+            assert_eq!(
+                (output.status.code(), output.stdout.as_slice()),
+                (Some(0), object.as_bytes())
+            );
+        }
+    }
 }
 
 fn can_load() -> bool {

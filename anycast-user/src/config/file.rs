@@ -19,6 +19,7 @@ pub(super) struct ConfigFile {
     pub(super) hook: Option<Hook>,
     pub(super) uplinks: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) encapsulation: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) pins: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) arming: ArmingTable,
     #[serde(default, rename = "return")]

@@ -10,6 +10,7 @@ mod encapsulation;
 mod error;
 mod file;
 mod metrics;
+mod pins;
 mod protocol;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use serde::Deserialize;
 pub use duration::{DurationError, parse_duration, parse_floor};
 pub use error::ConfigError;
 pub use metrics::{MetricsListen, MetricsListenError};
+pub use pins::{PinPlace, PinPlaceError};
 pub use protocol::has_probe;
 
 /// A checked configuration: everything the daemon needs to know before it looks at the machine.
@@ -46,6 +48,8 @@ pub struct Config {
     pub uplinks: Option<Vec<String>>,
     /// What queries may be wrapped in when they arrive. Default: nothing.
     pub encapsulation: Tunnels,
+    /// Where programs and counters are pinned, to outlive the daemon. Default: `/sys/fs/bpf`.
+    pub pins: PinPlace,
     /// When a service is known well enough for its silence to mean something.
     pub arming: Arming,
     /// How a withdrawn link comes back: the `[return]` table.
@@ -146,6 +150,7 @@ impl Config {
             hook: Hook::default(),
             uplinks: None,
             encapsulation: Tunnels::default(),
+            pins: PinPlace::default(),
             arming: Arming::default(),
             coming_back: Return::default(),
             detection: Detection::default(),

@@ -4,11 +4,12 @@ mod look;
 mod residents;
 mod sampling;
 mod start;
+mod uplinks;
 
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -22,14 +23,15 @@ use tracing_appender::non_blocking::NonBlocking;
 
 use self::{
     look::look_after,
-    residents::{follow, meet, ours, tell_watch_only},
+    residents::{meet, tell_watch_only},
     sampling::keep_to_budget,
-    start::{Hands, attach, engine, lock_memory, names, tell_scheduling},
+    start::{Hands, engine, load, lock_memory, names, tell_scheduling},
+    uplinks::{Uplinks, follow},
 };
 use crate::{
     config::{Config, MetricsListen},
     datapath::{Bank, SampleRate},
-    discover::{Plan, Residents, discover},
+    discover::{Plan, discover},
     event::Notice,
     export::{
         http::{self, Limits},
@@ -63,7 +65,6 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
         tracing::warn!("{warning}");
     }
     let teller = Teller::new(Arc::new(names(&plan)), telling.json.clone());
-    let residents = meet(config.armed, &plan, &[], &teller)?;
     // One thread: nothing here is urgent, what is has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -80,26 +81,34 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
         Ends::wait_for().context("cannot wait for signals")?
     };
     let mut hands = Hands::default();
+    let mut counting = false;
     let watch = || {
         if config.armed {
             hands.take(&plan, &mut netlink)?;
         }
-        let mut datapath = attach(config, &plan, &teller)?;
+        let datapath = load(config, &plan)?;
+        let (bank, sample_rate) = (datapath.bank(), datapath.sample_rate());
+        counting = datapath.is_pinned();
+        let residents = meet(config.armed, &plan, &datapath.program_numbers(), &teller)?;
+        let bypass = residents.bypass();
+        let uplinks = Uplinks::start(datapath, config, &plan.uplinks, residents, &teller)?;
+        let uplinks = Arc::new(Mutex::new(uplinks));
         let watching = Watching {
             config,
             plan: &plan,
             teller: &teller,
-            bank: datapath.bank(),
-            sample_rate: datapath.sample_rate(),
-            ours: ours(&mut datapath),
+            bank,
+            sample_rate,
+            uplinks,
+            bypass,
             report_interval: telling.report_interval,
         };
-        runtime.block_on(watching.run(hands.actuator.take(), residents, listener, ends))
+        runtime.block_on(watching.run(hands.actuator.take(), listener, ends))
     };
     let ended = watch();
     hands.release(&mut netlink);
     ended?;
-    teller.notice(&Notice::Stopped);
+    teller.notice(&Notice::Stopped { counting });
     Ok(())
 }
 
@@ -110,26 +119,22 @@ struct Watching<'a> {
     teller: &'a Teller,
     bank: Bank,
     sample_rate: SampleRate,
-    /// The numbers of the programs that were loaded.
-    ours: Vec<u32>,
+    uplinks: Arc<Mutex<Uplinks>>,
+    /// Why answers may leave past the counters, at the start.
+    bypass: Option<String>,
     report_interval: Duration,
 }
 
 impl Watching<'_> {
-    async fn run(
-        self,
-        actuator: Option<Actuator>,
-        residents: Residents,
-        listener: Option<TcpListener>,
-        mut ends: Ends,
-    ) -> Result<()> {
+    async fn run(self, actuator: Option<Actuator>, listener: Option<TcpListener>, mut ends: Ends) -> Result<()> {
         let Self {
             config,
             plan,
             teller,
             bank,
             sample_rate,
-            ours,
+            uplinks,
+            bypass,
             report_interval,
         } = self;
         let names = teller.names();
@@ -139,7 +144,6 @@ impl Watching<'_> {
                 link.announced.store(planned.link.up, Relaxed);
             }
         }
-        let bypass = residents.bypass();
         tell_watch_only(plan, bypass.as_deref(), teller);
         status.set_bypass(bypass);
         let looks: Arc<[Look]> = plan.links.iter().map(|_| Look::default()).collect();
@@ -173,10 +177,12 @@ impl Watching<'_> {
             () = served => ended_by_itself(),
             () = keep_to_budget(status.bank(), &sample_rate) => ended_by_itself(),
             ended = look_after(plan, &looks, &sampler) => ended,
-            ended = follow(plan, residents, &ours, &status, teller) => ended,
+            ended = follow(Arc::clone(&uplinks), config.uplinks.is_none(), &status) => ended.map(|never| match never {}),
             () = ends.come() => Ok(()),
         };
         sampler.stop();
+        // Only now: an uplink after another being detached looks like answers that are missing.
+        drop(uplinks);
         ended
     }
 }

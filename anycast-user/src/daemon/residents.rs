@@ -1,26 +1,16 @@
 //! Strangers on the XDP hooks of the uplinks: met before anything is touched, and watched for afterwards.
 
-use std::time::Duration;
-
-use anyhow::{Context as _, Result};
-use tokio::time::interval;
-
 use crate::{
-    datapath::Datapath,
-    discover::{DiscoverError, Plan, Residents},
+    discover::{DiscoverError, Plan, Residents, Uplink},
     event::Notice,
-    net::{Link, Netlink},
+    net::Link,
     report::Teller,
-    status::Status,
 };
-
-/// How often the hooks are looked at.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Looks who is on the XDP hooks of the uplinks, and tells. An error when links are to be put down and one of them may
 /// carry answers past the counters.
 ///
-/// `ours` are the numbers of programs that an earlier run has left there.
+/// `ours` are the numbers of this tool's programs, also of those that an earlier run has left there.
 pub(super) fn meet(armed: bool, plan: &Plan, ours: &[u32], teller: &Teller) -> Result<Residents, DiscoverError> {
     let mut residents = Residents::default();
     for uplink in &plan.uplinks {
@@ -49,47 +39,11 @@ pub(super) fn tell_watch_only(plan: &Plan, bypass: Option<&str>, teller: &Teller
     }
 }
 
-/// The numbers of the programs that this process has loaded.
-pub(super) fn ours(datapath: &mut Datapath) -> Vec<u32> {
-    let programs = datapath.ebpf_mut().programs();
-    programs
-        .filter_map(|(_, program)| Some(program.info().ok()?.id()))
-        .collect()
-}
-
-/// Watches the XDP hooks of the uplinks: whoever comes is told of, and may make every service one that is only watched.
-pub(super) async fn follow(
-    plan: &Plan,
-    mut residents: Residents,
-    ours: &[u32],
-    status: &Status,
-    teller: &Teller,
-) -> Result<()> {
-    let mut ticks = interval(LOOK_INTERVAL);
-    loop {
-        ticks.tick().await;
-        // Netlink may wait for the kernel's RTNL lock.
-        let links = tokio::task::spawn_blocking(|| Netlink::open()?.links())
-            .await
-            .context("cannot look at the uplinks")?;
-        match links {
-            Ok(links) => {
-                look_at_all(&mut residents, plan, &links, ours, teller);
-                status.set_bypass(residents.bypass());
-            }
-            // What can't be read is looked at the next time.
-            Err(error) => tracing::warn!("{error}"),
-        }
-    }
-}
-
-/// Looks at the uplinks among `links`, which are all that there are.
-fn look_at_all(residents: &mut Residents, plan: &Plan, links: &[Link], ours: &[u32], teller: &Teller) {
-    for uplink in &plan.uplinks {
-        match links.iter().find(|link| link.index == uplink.link.index) {
-            Some(link) => look(residents, link, ours, teller),
-            None => residents.forget(uplink.link.index),
-        }
+/// Looks at `uplinks`, which are all that there are.
+pub(super) fn look_at_all(residents: &mut Residents, uplinks: &[Uplink], ours: &[u32], teller: &Teller) {
+    residents.forget_but(|index| uplinks.iter().any(|uplink| uplink.link.index == index));
+    for uplink in uplinks {
+        look(residents, &uplink.link, ours, teller);
     }
 }
 
@@ -110,7 +64,6 @@ mod tests {
 
     use super::*;
     use crate::{
-        discover::Uplink,
         event::Names,
         net::testing::{Namespace, bpf, in_namespace},
     };
@@ -170,8 +123,13 @@ mod tests {
             let index = plan.uplinks[0].link.index;
             let mut residents = meet(true, &plan, &[], &teller()).unwrap();
             let mut bypass = |namespace: &mut Namespace| {
+                let mut uplinks = plan.uplinks.clone();
                 let links = namespace.netlink().links().unwrap();
-                look_at_all(&mut residents, &plan, &links, &[], &teller());
+                uplinks.retain_mut(|uplink| {
+                    let now = links.iter().find(|link| link.index == uplink.link.index);
+                    now.inspect(|&link| uplink.link = link.clone()).is_some()
+                });
+                look_at_all(&mut residents, &uplinks, &[], &teller());
                 residents.bypass().is_some()
             };
             assert!(!bypass(namespace));

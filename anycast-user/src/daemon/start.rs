@@ -1,4 +1,4 @@
-//! What happens once, when the daemon starts: programs attached, links prepared, the engine set up.
+//! What happens once, when the daemon starts: programs loaded, links prepared, the engine set up.
 
 use std::time::Duration;
 
@@ -7,15 +7,14 @@ use aya_log::EbpfLogger;
 
 use crate::{
     clock::MonotonicTime,
-    config::Config,
-    datapath::{self, Datapath, LoadSettings},
+    config::{Config, PinPlace},
+    datapath::{self, Datapath, Instance, LoadSettings, Pins, PinsError},
     detect,
     discover::{Plan, PlannedLink, PlannedService, is_realtime_kernel},
     engine::{Engine, Found, LinkSetup, Settings},
-    event::{Names, Notice, ServiceName},
+    event::{Names, ServiceName},
     net::Netlink,
     policy::SuspicionSettings,
-    report::Teller,
     route::{Actuator, LinkLock, LinkSwitch, Ownership, Scheduling, ipv6, is_marked, ownership},
     status::Status,
 };
@@ -38,8 +37,8 @@ pub(super) fn names(plan: &Plan) -> Names {
     }
 }
 
-/// Loads the programs, tests that they know the services, and attaches them to every uplink.
-pub(super) fn attach(config: &Config, plan: &Plan, teller: &Teller) -> Result<Datapath> {
+/// Loads the programs, with what an earlier run has counted where that is pinned, and tests that they know the services.
+pub(super) fn load(config: &Config, plan: &Plan) -> Result<Datapath> {
     let services: Vec<datapath::Service> = plan
         .links
         .iter()
@@ -55,7 +54,7 @@ pub(super) fn attach(config: &Config, plan: &Plan, teller: &Teller) -> Result<Da
         tunnels: config.encapsulation,
         atomic_counters: is_realtime_kernel(),
     };
-    let mut datapath = Datapath::load(&services, &settings)?;
+    let mut datapath = Datapath::load_pinned(&services, &settings, pins(config)?)?;
     // What the programs say of the test is in the log before its verdict is known here.
     let mut log = EbpfLogger::init(datapath.ebpf_mut());
     let tested = datapath.self_test(&services);
@@ -64,21 +63,22 @@ pub(super) fn attach(config: &Config, plan: &Plan, teller: &Teller) -> Result<Da
         Err(error) => tracing::warn!("the kernel programs' log can't be read: {error}"),
     }
     tested?;
-    for uplink in &plan.uplinks {
-        let name = uplink.link.name.as_str();
-        let attached = datapath.attach(&uplink.link, config.hook, uplink.native_xdp_is_calm)?;
-        if let Some(refused) = &attached.refused {
-            teller.notice(&Notice::AttachFallback {
-                uplink: name,
-                reason: &refused.reason,
-            });
-        }
-        teller.notice(&Notice::Attached {
-            uplink: name,
-            attached: &attached,
-        });
-    }
     Ok(datapath)
+}
+
+/// The pins of this daemon; none when it is to do without, or has to.
+fn pins(config: &Config) -> Result<Option<Pins>, PinsError> {
+    let (PinPlace::Bpffs(bpffs), Some(link)) = (&config.pins, config.links.first()) else {
+        return Ok(None);
+    };
+    let instance = Instance::here(&link.name).map_err(PinsError::Namespace);
+    match instance.and_then(|instance| Pins::open(bpffs, instance)) {
+        Err(error) if error.is_avoidable() => {
+            tracing::warn!("{error}; nothing is pinned: programs and counters end with this process");
+            Ok(None)
+        }
+        pins => pins.map(Some),
+    }
 }
 
 /// What may touch links; empty while the daemon only observes.

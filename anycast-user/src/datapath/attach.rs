@@ -1,68 +1,35 @@
-//! Puts the programs on the hooks of an uplink.
+//! Puts the programs on the hooks of an uplink, exchanges them, and takes them away.
 
 use anycast_ebpf::packet::Framing;
-use aya::programs::{
-    LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
-    tc::{NlOptions, TcAttachOptions, TcError, qdisc_add_clsact},
-    xdp::XdpError,
+use aya::{
+    Ebpf,
+    programs::{
+        LinkOrder, SchedClassifier, Xdp, XdpMode,
+        tc::{NlOptions, TcAttachOptions, TcError, qdisc_add_clsact},
+    },
 };
-use serde::Serialize;
 
-use super::{Datapath, DatapathError, EGRESS_TC, EGRESS_TC_IP, INGRESS_TC, INGRESS_TC_IP, INGRESS_XDP, program_mut};
+use super::{
+    Attached, BASELINE_XDP, Datapath, DatapathError, EGRESS_TC, EGRESS_TC_IP, EgressHook, INGRESS_TC, INGRESS_TC_IP,
+    INGRESS_XDP, IngressHook, Refused,
+    attached::chain,
+    hold::{Hold, HoldError, HookPoint, Runnable, tc_side},
+    program_mut,
+};
 use crate::{
     config::Hook,
-    net::{Link, framing},
+    net::{Filter, Link, LinkIndex, framing},
 };
 
-/// Where queries are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum IngressHook {
-    /// XDP in the driver, before the kernel allocates anything.
-    Xdp,
-    /// XDP emulated by the kernel's stack.
-    XdpGeneric,
-    /// tc ingress.
-    Tc,
-}
-
-/// Where answers are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EgressHook {
-    /// A TCX link, first in order. Minimum kernel version: 6.6.
-    Tcx,
-    /// A filter of the clsact qdisc, where TCX is not to be had.
-    Clsact,
-}
-
-/// A hook that was tried first and would not take the program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// The hook.
-    pub hook: IngressHook,
-    /// Why, in words for the operator.
-    pub reason: String,
-}
-
-/// How an uplink is watched.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attached {
-    /// Where queries are counted.
-    pub ingress: IngressHook,
-    /// Where answers are counted.
-    pub egress: EgressHook,
-    /// What was tried before `ingress`.
-    pub refused: Option<Refused>,
-}
-
 impl Datapath {
-    /// Attaches to `uplink`: queries by the hook that `preference` names, falling back to tc ingress; answers at tc egress.
+    /// Attaches to `uplink`, as the kernel shows it now: queries by the hook that `preference` names, falling back to tc
+    /// ingress; answers at tc egress. What is attached already, also what an earlier process left, is not detached where
+    /// it is as wanted: its program is exchanged.
     ///
     /// Where packets start with the IP header only tc is used, with programs made for that.
     ///
     /// `native_xdp_is_calm` says that native XDP is known not to bounce this uplink when it goes on or off; `Hook::Auto`
-    /// uses it only then. An XDP program that is there already is never replaced.
+    /// uses it only then. An XDP program of somebody else is never replaced.
     pub fn attach(
         &mut self,
         uplink: &Link,
@@ -73,100 +40,239 @@ impl Datapath {
             uplink: uplink.name.clone(),
             reason: error.to_string(),
         })?;
-        let (ingress_tc, egress_tc) = match framing {
-            Framing::Ethernet => (INGRESS_TC, EGRESS_TC),
-            Framing::Ip => (INGRESS_TC_IP, EGRESS_TC_IP),
-        };
         let wanted = match preference {
             // Drivers of such devices have no XDP, and the kernel's own expects an Ethernet header.
             _ if framing == Framing::Ip => None,
-            Hook::Xdp => Some((IngressHook::Xdp, XdpMode::Driver)),
-            Hook::XdpGeneric => Some((IngressHook::XdpGeneric, XdpMode::Skb)),
-            Hook::Auto => native_xdp_is_calm.then_some((IngressHook::Xdp, XdpMode::Driver)),
+            Hook::Xdp => Some(HookPoint::Xdp),
+            Hook::XdpGeneric => Some(HookPoint::XdpGeneric),
+            Hook::Auto => native_xdp_is_calm.then_some(HookPoint::Xdp),
             Hook::Tc => None,
         };
-        let (taken, refused) = match wanted {
-            None => (None, None),
-            Some((hook, mode)) => match self.attach_xdp(uplink, mode)? {
-                Ok(()) => (Some(hook), None),
-                Err(reason) => (None, Some(Refused { hook, reason })),
-            },
-        };
-        let ingress = if let Some(hook) = taken {
-            hook
-        } else {
-            self.attach_tc(ingress_tc, uplink, TcAttachType::Ingress)?;
-            IngressHook::Tc
-        };
-        let egress = self.attach_tc(egress_tc, uplink, TcAttachType::Egress)?;
+        self.attach_both(uplink, wanted)
+            .map_err(|error| attach_error(&uplink.name, &error))
+    }
+
+    /// Takes the programs off an interface.
+    pub fn detach(&mut self, index: LinkIndex) -> Result<(), DatapathError> {
+        let detached = HookPoint::ALL.map(|point| self.hooks.detach(index, point));
+        detached
+            .into_iter()
+            .collect::<Result<(), _>>()
+            .map_err(|error| attach_error(&format!("link {index}"), &error))
+    }
+
+    fn attach_both(&mut self, uplink: &Link, wanted: Option<HookPoint>) -> Result<Attached, HoldError> {
+        for point in self.lost(uplink)? {
+            self.hooks.detach(uplink.index, point)?;
+        }
+        let earlier = |point| self.hooks.get(uplink.index, point).is_some_and(|held| !held.current);
+        let taken_over = HookPoint::ALL.into_iter().any(earlier);
+        // Egress first: see the order of `HookPoint::ALL`.
+        self.attach_tc(uplink, HookPoint::TcEgress)?;
+        let (point, refused) = self.attach_ingress(uplink, wanted)?;
+        let egress = self.hooks.get(uplink.index, HookPoint::TcEgress);
         Ok(Attached {
-            ingress,
-            egress,
+            ingress: match point {
+                HookPoint::Xdp => IngressHook::Xdp,
+                HookPoint::XdpGeneric => IngressHook::XdpGeneric,
+                HookPoint::TcIngress | HookPoint::TcEgress => IngressHook::Tc,
+            },
+            egress: if egress.is_some_and(|held| held.hold.is_filter()) {
+                EgressHook::Clsact
+            } else {
+                EgressHook::Tcx
+            },
             refused,
+            taken_over,
         })
     }
 
-    fn attach_xdp(&mut self, uplink: &Link, mode: XdpMode) -> Result<Result<(), String>, DatapathError> {
-        let program: &mut Xdp = program_mut(&mut self.ebpf, INGRESS_XDP)?;
-        match program.attach_to_if_index(uplink.index.0, mode) {
-            Ok(_) => Ok(Ok(())),
-            Err(error) => Ok(Err(xdp_refusal(&error))),
-        }
-    }
-
-    fn attach_tc(
+    /// Counts queries at one point and no other.
+    ///
+    /// A change of the point is never seen as queries that weren't answered: none is counted twice. The new point first
+    /// gets a program that counts nothing, so that a refusal, or a driver that takes its time, costs no count; then the
+    /// old one stops counting and the new one starts, microseconds apart.
+    fn attach_ingress(
         &mut self,
-        program: &'static str,
         uplink: &Link,
-        side: TcAttachType,
-    ) -> Result<EgressHook, DatapathError> {
-        let classifier: &mut SchedClassifier = program_mut(&mut self.ebpf, program)?;
-        let failed = |error: &dyn std::error::Error| DatapathError::Attach {
-            uplink: uplink.name.clone(),
-            reason: chain(error),
+        wanted: Option<HookPoint>,
+    ) -> Result<(HookPoint, Option<Refused>), HoldError> {
+        let index = uplink.index;
+        let Some(wanted) = wanted else {
+            for point in [HookPoint::Xdp, HookPoint::XdpGeneric] {
+                if self.hooks.get(index, point).is_some() {
+                    self.exchange(uplink, point, BASELINE_XDP)?;
+                }
+            }
+            self.attach_tc(uplink, HookPoint::TcIngress)?;
+            self.hooks.detach(index, HookPoint::Xdp)?;
+            self.hooks.detach(index, HookPoint::XdpGeneric)?;
+            return Ok((HookPoint::TcIngress, None));
         };
+        // One interface takes one of them only.
+        let other = if wanted == HookPoint::Xdp {
+            HookPoint::XdpGeneric
+        } else {
+            HookPoint::Xdp
+        };
+        self.hooks.detach(index, other)?;
+        if self.hooks.get(index, wanted).is_none() {
+            let waits = self.hooks.get(index, HookPoint::TcIngress).is_some();
+            let program = if waits { BASELINE_XDP } else { INGRESS_XDP };
+            if let Err(refused) = self.put_xdp(uplink, wanted, program)? {
+                self.attach_tc(uplink, HookPoint::TcIngress)?;
+                return Ok((HookPoint::TcIngress, Some(refused)));
+            }
+        }
+        self.hooks.detach(index, HookPoint::TcIngress)?;
+        if self.hooks.get(index, wanted).is_some_and(|held| !held.current) {
+            self.exchange(uplink, wanted, INGRESS_XDP)?;
+        }
+        Ok((wanted, None))
+    }
+
+    /// Puts an XDP program where none of ours is, or says why it isn't taken.
+    fn put_xdp(
+        &mut self,
+        uplink: &Link,
+        point: HookPoint,
+        name: &'static str,
+    ) -> Result<Result<(), Refused>, HoldError> {
+        self.hooks.clear_pin(uplink.index, point)?;
+        let (mode, hook) = match point {
+            HookPoint::Xdp => (XdpMode::Driver, IngressHook::Xdp),
+            _ => (XdpMode::Skb, IngressHook::XdpGeneric),
+        };
+        let program = loaded_xdp(&mut self.ebpf, name)?;
+        let id = match program.attach_to_if_index(uplink.index.0, mode) {
+            Ok(id) => id,
+            Err(error) => return Ok(Err(Refused::by(hook, &error.into()))),
+        };
+        let hold = Hold::Xdp(program.take_link(id)?);
+        self.held(uplink, point, hold, name == INGRESS_XDP)?;
+        Ok(Ok(()))
+    }
+
+    /// Counts at a tc point: exchanges the program that is there, or puts one.
+    fn attach_tc(&mut self, uplink: &Link, point: HookPoint) -> Result<(), HoldError> {
+        let name = program_at(point, uplink);
+        match self.hooks.get(uplink.index, point) {
+            Some(held) if held.current => return Ok(()),
+            Some(_) => return self.exchange(uplink, point, name),
+            None => self.hooks.clear_pin(uplink.index, point)?,
+        }
+        let without_tcx = self.hooks.without_tcx;
+        let side = tc_side(point.side());
+        let program: &mut SchedClassifier = program_mut(&mut self.ebpf, name)?;
         let tcx = TcAttachOptions::TcxOrder(LinkOrder::first());
-        match classifier.attach_with_options(&uplink.name, side, tcx) {
-            Ok(_) => return Ok(EgressHook::Tcx),
-            // The kernel is older than TCX, or was built without it.
-            Err(error) if os_error(&error) == Some(libc::EINVAL) => {}
-            Err(error) => return Err(failed(&error)),
+        let attached = if without_tcx {
+            None
+        } else {
+            match program
+                .attach_with_options(&uplink.name, side, tcx)
+                .map_err(HoldError::from)
+            {
+                // The kernel is older than TCX, or was built without it.
+                Err(error) if error.errno() == Some(libc::EINVAL) => None,
+                attached => Some(attached?),
+            }
+        };
+        let id = if let Some(id) = attached {
+            id
+        } else {
+            let made = match qdisc_add_clsact(&uplink.name) {
+                Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => false,
+                made => {
+                    made.map_err(aya::programs::ProgramError::from)?;
+                    true
+                }
+            };
+            if let Some(pins) = self.hooks.pins() {
+                if made {
+                    pins.note_clsact(uplink.index)?;
+                }
+                pins.pin_program(program)?;
+            }
+            let first = TcAttachOptions::Netlink(NlOptions {
+                priority: 1,
+                ..Default::default()
+            });
+            program.attach_with_options(&uplink.name, side, first)?
+        };
+        let hold = Hold::Tc(program.take_link(id)?);
+        self.held(uplink, point, hold, true)
+    }
+
+    /// Holds what was attached, and pins it where there are pins.
+    fn held(&mut self, uplink: &Link, point: HookPoint, hold: Hold, current: bool) -> Result<(), HoldError> {
+        let index = uplink.index;
+        let hold = match self.hooks.pins() {
+            None => hold,
+            Some(pins) => hold.pin(pins.link(index, point), &uplink.name, |priority, handle| {
+                Filter::of_all_packets(index, point.side(), priority, handle)
+            })?,
+        };
+        self.hooks.hold(index, point, hold, current);
+        Ok(())
+    }
+
+    /// Exchanges the program at a point where one of ours is.
+    fn exchange(&mut self, uplink: &Link, point: HookPoint, name: &'static str) -> Result<(), HoldError> {
+        let Some(held) = self.hooks.get(uplink.index, point) else {
+            return Ok(());
+        };
+        // What can fail without a trace comes first.
+        let runnable = match point {
+            HookPoint::Xdp | HookPoint::XdpGeneric => Runnable::Xdp(loaded_xdp(&mut self.ebpf, name)?),
+            HookPoint::TcIngress | HookPoint::TcEgress => {
+                let program: &mut SchedClassifier = program_mut(&mut self.ebpf, name)?;
+                if let Some(pins) = self.hooks.pins().filter(|_| held.hold.is_filter()) {
+                    pins.pin_program(program)?;
+                }
+                Runnable::Tc(program)
+            }
+        };
+        let Some(held) = self.hooks.take(uplink.index, point) else {
+            return Ok(());
+        };
+        match held.hold.run(runnable, &uplink.name) {
+            Ok(exchanged) => {
+                self.hooks.hold(uplink.index, point, exchanged, name != BASELINE_XDP);
+                Ok(())
+            }
+            Err(error) => {
+                // It isn't held any more, and must not go on unseen.
+                self.hooks.clear_pin(uplink.index, point)?;
+                Err(error)
+            }
         }
-        match qdisc_add_clsact(&uplink.name) {
-            Ok(()) | Err(TcError::AlreadyAttached) => {}
-            Err(error) => return Err(failed(&error)),
-        }
-        let first = TcAttachOptions::Netlink(NlOptions {
-            priority: 1,
-            ..Default::default()
-        });
-        classifier
-            .attach_with_options(&uplink.name, side, first)
-            .map_err(|error| failed(&error))?;
-        Ok(EgressHook::Clsact)
     }
 }
 
-fn os_error(error: &ProgramError) -> Option<i32> {
-    match error {
-        ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
-        ProgramError::XdpError(XdpError::NetlinkError(error)) | ProgramError::TcError(TcError::NetlinkError(error)) => {
-            error.raw_os_error()
-        }
-        _ => None,
+/// An XDP program; the one that counts nothing is loaded when it is needed.
+fn loaded_xdp<'ebpf>(ebpf: &'ebpf mut Ebpf, name: &'static str) -> Result<&'ebpf mut Xdp, HoldError> {
+    let program: &mut Xdp = program_mut(ebpf, name)?;
+    if program.fd().is_err() {
+        program.load()?;
+    }
+    Ok(program)
+}
+
+/// The program that counts at a point of `uplink`.
+pub(super) fn program_at(point: HookPoint, uplink: &Link) -> &'static str {
+    let is_ethernet = framing(uplink) != Ok(Framing::Ip);
+    match point {
+        HookPoint::Xdp | HookPoint::XdpGeneric => INGRESS_XDP,
+        HookPoint::TcIngress if is_ethernet => INGRESS_TC,
+        HookPoint::TcIngress => INGRESS_TC_IP,
+        HookPoint::TcEgress if is_ethernet => EGRESS_TC,
+        HookPoint::TcEgress => EGRESS_TC_IP,
     }
 }
 
-fn xdp_refusal(error: &ProgramError) -> String {
-    match os_error(error) {
-        Some(libc::EBUSY | libc::EEXIST) => "another XDP program is on this interface; it is not replaced".to_owned(),
-        Some(libc::EOPNOTSUPP) => "the driver has no native XDP".to_owned(),
-        _ => chain(error),
+pub(super) fn attach_error(uplink: &str, error: &HoldError) -> DatapathError {
+    DatapathError::Attach {
+        uplink: uplink.to_owned(),
+        reason: chain(error),
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |error| error.source())
-        .fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }

@@ -1,14 +1,23 @@
 //! The kernel side of the daemon: loads the programs, attaches them to the uplinks, hands out the [`Bank`] to read.
 
 mod attach;
+mod attached;
 mod bank;
+mod bpf;
 mod cpus;
+mod hold;
+mod hooks;
+mod in_place;
 mod mapping;
+mod pins;
 mod self_test;
 mod services;
 mod test_run;
+#[cfg(test)]
+mod tests;
 
 use std::{
+    collections::BTreeSet,
     hash::{BuildHasher as _, RandomState},
     net::IpAddr,
 };
@@ -21,11 +30,17 @@ use aya::{
 };
 use thiserror::Error;
 
-use self::services::ServiceTable;
+use self::{hooks::Hooks, services::ServiceTable};
+use crate::net::LinkIndex;
 
 pub use self::{
-    attach::{Attached, EgressHook, IngressHook, Refused},
+    attached::{Attached, EgressHook, IngressHook, Refused},
     bank::{Bank, LatencyReading, Reading},
+    hold::HookPoint,
+    pins::{
+        Attachment, Cleaned, Detached, Instance, PinnedInstance, Pins, PinsError, ProgramSummary, Which, cleanup,
+        inventory,
+    },
     services::{SampleRate, Service, locals, slots},
     test_run::{TEST_RUN_MAX_BYTES, TEST_RUN_MIN_BYTES},
 };
@@ -39,6 +54,7 @@ const EGRESS_TC: &str = "egress_tc";
 const INGRESS_TC_IP: &str = "ingress_tc_ip";
 const EGRESS_TC_IP: &str = "egress_tc_ip";
 const SELF_TEST: &str = "self_test";
+const BASELINE_XDP: &str = "baseline_xdp";
 
 /// What can go wrong between the programs' object and packets being counted.
 #[derive(Debug, Error)]
@@ -89,6 +105,9 @@ pub enum DatapathError {
         "the loaded programs do not recognise a query for {0}: not attaching them; please report this with your kernel's version"
     )]
     SelfTest(String),
+    /// What is pinned is in the way.
+    #[error(transparent)]
+    Pins(#[from] PinsError),
     /// No hook took a program.
     #[error("could not attach to uplink {uplink}: {reason}")]
     Attach {
@@ -110,19 +129,32 @@ pub struct LoadSettings {
     pub atomic_counters: bool,
 }
 
-/// The loaded programs. What is attached is detached when this is dropped.
+/// The loaded programs. What is attached is detached when this is dropped, unless it is pinned.
 #[derive(Debug)]
 pub struct Datapath {
+    // Detached before the programs go.
+    hooks: Hooks,
     ebpf: Ebpf,
     services: ServiceTable,
     bank: Bank,
 }
 
 impl Datapath {
-    /// Loads the programs and fills the service table; nothing is attached yet.
+    /// Loads the programs and fills the service table, in maps of their own; nothing is attached yet.
     ///
     /// Minimum kernel version: 6.1.
     pub fn load(services: &[Service], settings: &LoadSettings) -> Result<Self, DatapathError> {
+        Self::load_pinned(services, settings, None)
+    }
+
+    /// As [`Datapath::load`]. With `pins` the maps are those that are pinned there, with all that was counted, or new ones
+    /// that are pinned; what an earlier process left attached goes on counting until [`Datapath::attach`] exchanges its
+    /// programs.
+    pub fn load_pinned(
+        services: &[Service],
+        settings: &LoadSettings,
+        pins: Option<Pins>,
+    ) -> Result<Self, DatapathError> {
         if PROGRAMS.is_empty() {
             return Err(DatapathError::NotBuilt);
         }
@@ -132,15 +164,27 @@ impl Datapath {
             atomic_counters,
         } = settings;
         let cpus = cpus::numbers_in_use().map_err(DatapathError::Cpus)?;
-        let mut ebpf = EbpfLoader::new()
-            .map_max_entries("BANK", SERVICES_MAX as u32 * cpus)
-            .map_max_entries("UNCLASSIFIED", cpus)
-            .map_max_entries("LATENCY", SERVICES_MAX as u32)
-            .override_global("ATOMIC_COUNTERS", &u8::from(*atomic_counters), true)
-            .override_global("LOOK_THROUGH_IP_IN_IP", &u8::from(tunnels.ip_in_ip), true)
-            .override_global("GUE_PORT", &tunnels.gue_port, true)
-            .load(PROGRAMS)
-            .map_err(load_error)?;
+        let entries = [
+            ("BANK", SERVICES_MAX as u32 * cpus),
+            ("UNCLASSIFIED", cpus),
+            ("LATENCY", SERVICES_MAX as u32),
+        ];
+        let pinned = pins.as_ref().map(|pins| pins.maps(PROGRAMS, &entries)).transpose()?;
+        let atomic_counters = u8::from(*atomic_counters);
+        let ip_in_ip = u8::from(tunnels.ip_in_ip);
+        let mut loader = EbpfLoader::new();
+        loader
+            .override_global("ATOMIC_COUNTERS", &atomic_counters, true)
+            .override_global("LOOK_THROUGH_IP_IN_IP", &ip_in_ip, true)
+            .override_global("GUE_PORT", &tunnels.gue_port, true);
+        for (map, entries) in entries {
+            loader.map_max_entries(map, entries);
+        }
+        for (map, path) in pinned.iter().flatten() {
+            loader.map_pin_path(map, path.as_path());
+        }
+        let mut ebpf = loader.load(PROGRAMS).map_err(load_error)?;
+        let hooks = Hooks::adopt(pins)?;
         let mut table = ServiceTable::of(&ebpf, cpus)?;
         table.key(RandomState::new().hash_one(0));
         table.sample_rate().set(SampleRate::AT_START);
@@ -153,6 +197,7 @@ impl Datapath {
         xdp.load().map_err(|error| program_error(INGRESS_XDP, error))?;
         let bank = Bank::map(&ebpf, numbers, cpus as usize)?;
         Ok(Self {
+            hooks,
             ebpf,
             services: table,
             bank,
@@ -177,6 +222,39 @@ impl Datapath {
     #[must_use]
     pub fn bank(&self) -> Bank {
         self.bank.clone()
+    }
+
+    /// What is attached and counted stays from now on, if it is pinned: without this, a first start that comes to nothing
+    /// takes its pins away again. To be called when every uplink is attached to.
+    pub fn keep(&mut self) -> Result<(), DatapathError> {
+        let programs = [INGRESS_TC, INGRESS_TC_IP, EGRESS_TC, EGRESS_TC_IP].map(|name| {
+            let program: &mut SchedClassifier = program_mut(&mut self.ebpf, name)?;
+            let info = program.info().map_err(|error| program_error(name, error))?;
+            Ok(info.id())
+        });
+        let programs = programs.into_iter().collect::<Result<Vec<_>, DatapathError>>()?;
+        Ok(self.hooks.keep(&programs)?)
+    }
+
+    /// Whether what is attached and counted stays when this is dropped.
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        self.hooks.pins().is_some()
+    }
+
+    /// The interfaces that programs of this instance are at, those of an earlier process included.
+    #[must_use]
+    pub fn links(&self) -> BTreeSet<LinkIndex> {
+        self.hooks.links()
+    }
+
+    /// The kernel's numbers of this tool's programs: those that were loaded, and those that an earlier process has left on
+    /// uplinks.
+    #[must_use]
+    pub fn program_numbers(&self) -> Vec<u32> {
+        let programs = self.ebpf.programs();
+        let loaded = programs.filter_map(|(_, program)| Some(program.info().ok()?.id()));
+        loaded.chain(self.hooks.earlier_programs()).collect()
     }
 
     /// The loaded object, for the log of its programs and for test runs.

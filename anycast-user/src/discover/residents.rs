@@ -33,9 +33,9 @@ impl Residents {
         (is_strange && seen.resident != before).then_some(&seen.resident)
     }
 
-    /// Forgets an uplink that is gone.
-    pub fn forget(&mut self, uplink: LinkIndex) {
-        self.0.remove(&uplink);
+    /// Forgets the uplinks that are none any more: all but those that `is_uplink` knows.
+    pub fn forget_but(&mut self, is_uplink: impl Fn(LinkIndex) -> bool) {
+        self.0.retain(|index, _| is_uplink(*index));
     }
 
     /// Who was on the hook of an uplink at the last look.
@@ -101,7 +101,7 @@ mod tests {
             let mut residents = Residents::default();
             residents.look(&namespace.netlink().link("up0").unwrap(), &[]);
             assert!(residents.bypass().is_some());
-            residents.forget(link.index);
+            residents.forget_but(|index| index != link.index);
             assert_eq!((residents.bypass(), residents.of(link.index)), (None, &Resident::None));
             drop(server);
         });

@@ -9,7 +9,10 @@ mod words;
 
 use std::{net::IpAddr, time::Duration};
 
-pub use self::{json::line, notice::Notice};
+pub use self::{
+    json::line,
+    notice::{Notice, UplinkAlert},
+};
 use crate::{
     clock::MonotonicTime,
     detect::Nats,

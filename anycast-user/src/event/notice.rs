@@ -53,8 +53,47 @@ pub enum Notice<'a> {
         /// Why.
         reason: &'a str,
     },
+    /// An uplink is watched no more.
+    Detached {
+        /// Its name.
+        uplink: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
+    /// Something about uplinks needs a person.
+    UplinkAlert {
+        /// What.
+        kind: UplinkAlert,
+        /// The uplink, when it is about one.
+        uplink: Option<&'a str>,
+        /// Why.
+        reason: &'a str,
+    },
     /// The daemon ends; links stay as they are.
-    Stopped,
+    Stopped {
+        /// The programs stay where they are, and count.
+        counting: bool,
+    },
+}
+
+/// What needs a person, of uplinks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UplinkAlert {
+    /// No hook took the programs.
+    AttachFailed,
+    /// There is none.
+    NoUplink,
+}
+
+impl UplinkAlert {
+    /// Its name in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AttachFailed => "attach-failed",
+            Self::NoUplink => "no-uplink",
+        }
+    }
 }
 
 impl Notice<'_> {
@@ -70,7 +109,10 @@ impl Notice<'_> {
             Self::Attached { uplink, attached } => line(
                 at,
                 "attached",
-                json!({"uplink": uplink, "ingress": attached.ingress, "egress": attached.egress}),
+                json!({
+                    "uplink": uplink, "ingress": attached.ingress, "egress": attached.egress,
+                    "taken_over": attached.taken_over,
+                }),
             ),
             Self::AttachFallback { uplink, reason } => {
                 line(at, "attach_fallback", json!({"uplink": uplink, "reason": reason}))
@@ -93,7 +135,13 @@ impl Notice<'_> {
                 "watch_only",
                 json!({"link": link, "service": service, "address": address, "reason": reason}),
             ),
-            Self::Stopped => line(at, "stopped", json!({})),
+            Self::Detached { uplink, reason } => line(at, "detached", json!({"uplink": uplink, "reason": reason})),
+            Self::UplinkAlert { kind, uplink, reason } => line(
+                at,
+                "alert",
+                json!({"uplink": uplink, "kind": kind.name(), "reason": reason}),
+            ),
+            Self::Stopped { counting } => line(at, "stopped", json!({"counting": counting})),
         }
     }
 }
@@ -111,7 +159,13 @@ impl fmt::Display for Notice<'_> {
             }
             Self::Attached {
                 uplink,
-                attached: Attached { ingress, egress, .. },
+                attached:
+                    Attached {
+                        ingress,
+                        egress,
+                        taken_over,
+                        ..
+                    },
             } => {
                 let ingress = match ingress {
                     IngressHook::Xdp => "native XDP",
@@ -122,7 +176,11 @@ impl fmt::Display for Notice<'_> {
                     EgressHook::Tcx => "TCX egress",
                     EgressHook::Clsact => "clsact egress",
                 };
-                write!(f, "uplink {uplink}: queries by {ingress}, answers by {egress}")
+                write!(f, "uplink {uplink}: queries by {ingress}, answers by {egress}")?;
+                if *taken_over {
+                    f.write_str("; taken over from an earlier run")?;
+                }
+                Ok(())
             }
             Self::AttachFallback { uplink, reason } => {
                 write!(
@@ -150,7 +208,15 @@ impl fmt::Display for Notice<'_> {
                 address,
                 reason,
             } => write!(f, "{service} at {address} on {link}: only watched: {reason}"),
-            Self::Stopped => f.write_str("stopped; links stay as they are"),
+            Self::Detached { uplink, reason } => write!(f, "uplink {uplink}: watched no more: {reason}"),
+            Self::UplinkAlert { uplink, reason, .. } => match uplink {
+                Some(uplink) => write!(f, "uplink {uplink}: {reason}"),
+                None => f.write_str(reason),
+            },
+            Self::Stopped { counting: false } => f.write_str("stopped; links stay as they are"),
+            Self::Stopped { counting: true } => f.write_str(
+                "stopped; links stay as they are, and the programs go on counting (`anycast-probe cleanup` removes them)",
+            ),
         }
     }
 }

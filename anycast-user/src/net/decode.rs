@@ -186,7 +186,7 @@ fn next_hop(hop: &RouteNextHop) -> NextHop {
     }
 }
 
-fn malformed(operation: &'static str, error: &DecodeError) -> NetError {
+pub(super) fn malformed(operation: &'static str, error: &DecodeError) -> NetError {
     NetError::Malformed {
         operation,
         reason: error.to_string(),

@@ -105,7 +105,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::net::decode;
+    use crate::net::{LinkIndex, Side, decode, tc};
 
     #[test]
     fn a_datagram_is_split_at_aligned_lengths() {
@@ -133,12 +133,13 @@ mod tests {
 
         #[test]
         fn hostile_attributes_never_panic(
-            kind in 16_u16..28,
+            kind in 16_u16..46,
             body in proptest::collection::vec(prop_oneof![Just(0_u8), Just(1), Just(4), Just(8), any::<u8>()], 0..160),
         ) {
             let reply = Reply { kind, flags: 0, sequence: 1, payload: &body };
             let _ = decode::link(&reply);
             let _ = decode::address(&reply);
+            let _ = tc::filter(&reply, LinkIndex(1), Side::Egress);
             let _ = decode::route(&reply, AddressFamily::Inet);
             let _ = decode::route(&reply, AddressFamily::Inet6);
             let _ = status("test", &reply);

@@ -4,6 +4,7 @@
 //! the namespace that mounted it.
 
 mod change;
+mod changes;
 mod choose;
 mod decode;
 mod driver;
@@ -14,12 +15,16 @@ mod message;
 mod resident;
 mod socket;
 mod stack;
+mod tc;
 #[cfg(test)]
 pub(crate) mod testing;
 
 use std::fmt;
 use std::net::IpAddr;
 
+use serde::Serialize;
+
+pub use changes::Changes;
 pub use choose::{link_switch_check, uplinks};
 pub(crate) use decode::is_up;
 pub use driver::driver;
@@ -32,10 +37,11 @@ pub use resident::{Resident, resident};
 pub use socket::Netlink;
 pub(crate) use socket::get_link;
 pub use stack::{Stacked, stacked};
+pub use tc::{Filter, FilterProgram, Side};
 
 /// The number by which the kernel knows a link; it survives a rename and is not used again while the host runs
 /// (unless somebody asks for it).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct LinkIndex(pub u32);
 
 impl LinkIndex {
@@ -99,7 +105,7 @@ pub struct Address {
 }
 
 /// A unicast route of the main table, as far as it says where packets leave.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
     /// Length of the destination prefix; 0 is a default route.
     pub prefix_length: u8,
@@ -108,7 +114,7 @@ pub struct Route {
 }
 
 /// One way that a route may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NextHop {
     /// The output interface.
     pub link: LinkIndex,

@@ -1,5 +1,6 @@
 //! A blocking netlink client: one request at a time, every answer matched by its sequence number.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -80,7 +81,7 @@ impl Netlink {
         let mut message = AddressMessage::default();
         message.header.index = link.0;
         let mut request = Request::new("list addresses", RouteNetlinkMessage::GetAddress(message), NLM_F_DUMP);
-        let mut addresses = self.dump(&mut request, decode::address)?;
+        let mut addresses: Vec<Address> = self.dump(&mut request, decode::address)?;
         addresses.retain(|address| address.link == link);
         Ok(addresses)
     }
@@ -95,15 +96,17 @@ impl Netlink {
 
     /// The unicast routes of the main table, IPv4 and IPv6. Nexthop objects are seen through as long as the sysctl
     /// `net.ipv4.nexthop_compat_mode` is 1, the default.
+    ///
+    /// Each kind once: a full BGP table has a million routes, and few ways that they take.
     pub fn routes(&mut self) -> Result<Vec<Route>, NetError> {
-        let mut routes = Vec::new();
+        let mut routes = BTreeSet::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut message = RouteMessage::default();
             message.header.address_family = family;
             // The socket is strict, so the kernel filters: a full BGP table elsewhere is not copied.
             message.header.table = RouteHeader::RT_TABLE_MAIN;
             let mut request = Request::new("list routes", RouteNetlinkMessage::GetRoute(message), NLM_F_DUMP);
-            match self.dump(&mut request, |reply| decode::route(reply, family)) {
+            match self.dump::<_, BTreeSet<_>>(&mut request, |reply| decode::route(reply, family)) {
                 Ok(found) => routes.extend(found),
                 // No such table before its first route; no such family with `ipv6.disable=1`.
                 Err(error)
@@ -114,17 +117,17 @@ impl Netlink {
                 Err(error) => return Err(error),
             }
         }
-        Ok(routes)
+        Ok(routes.into_iter().collect())
     }
 
     /// Reads a whole list, anew when it changed meanwhile or did not fit.
-    fn dump<T>(
+    pub(super) fn dump<T, All: Default + Extend<T>>(
         &mut self,
         request: &mut Request,
         decode: impl Fn(&Reply<'_>) -> Result<Option<T>, NetError>,
-    ) -> Result<Vec<T>, NetError> {
+    ) -> Result<All, NetError> {
         for _ in 0..DUMP_ATTEMPTS {
-            let mut items = Vec::new();
+            let mut items = All::default();
             let outcome = self.exchange(request, |reply| {
                 items.extend(decode(reply)?);
                 Ok(())

@@ -50,7 +50,15 @@ impl Narrator {
                 uplink,
                 ingress,
                 egress,
-            } => (Look::Plain, format!("attached to {uplink}: {ingress} in, {egress} out")),
+                taken_over,
+            } => {
+                let whose = if *taken_over { ", taken over" } else { "" };
+                (
+                    Look::Plain,
+                    format!("attached to {uplink}: {ingress} in, {egress} out{whose}"),
+                )
+            }
+            EventKind::Detached { uplink, reason } => (Look::Bad, format!("detached from {uplink}: {reason}")),
             EventKind::AttachFallback { uplink, reason } => {
                 (Look::Plain, format!("on {uplink}, another way to attach: {reason}"))
             }

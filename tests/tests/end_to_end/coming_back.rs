@@ -92,7 +92,7 @@ fn find<T>(lab: &Lab<'_>, mark: Mark, of: impl Fn(&EventKind) -> Option<T>) -> (
         .unwrap_or_else(|| panic!("no such event: {:#?}", daemon_events(lab)))
 }
 
-const SERVICE: &str = r#"address="192.0.2.53""#;
+pub(crate) const SERVICE: &str = r#"address="192.0.2.53""#;
 const LINK_LABELS: &str = r#"link="anycast0""#;
 
 /// Whether the link is announced, and how often it was withdrawn and announced again.
@@ -102,7 +102,7 @@ fn link(text: &str) -> [u64; 3] {
 }
 
 /// The value of the only sample of a metric that has `labels`, of the IPv4 service where it has an address.
-fn sample(text: &str, name: &str, labels: &str) -> Option<u64> {
+pub(crate) fn sample(text: &str, name: &str, labels: &str) -> Option<u64> {
     let mut found = text.lines().filter_map(|line| {
         let (series, value) = line.strip_prefix("anycast_probe_")?.rsplit_once(' ')?;
         let (of, with) = series.split_once('{').unwrap_or((series, ""));
@@ -128,7 +128,7 @@ fn wait_for_sample(lab: &mut Lab<'_>, name: &str, labels: &str, value: u64) -> S
 }
 
 /// What a Prometheus on node a would get.
-fn scrape(lab: &Lab<'_>) -> String {
+pub(crate) fn scrape(lab: &Lab<'_>) -> String {
     let node = &lab.network().nodes.a;
     let mut stream = node.run(|| Ok(TcpStream::connect(METRICS)?)).unwrap();
     stream.set_read_timeout(Some(SCRAPE_TIMEOUT)).unwrap();

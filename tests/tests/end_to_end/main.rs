@@ -2,11 +2,16 @@
 //!
 //! No wall-clock time is asserted: the machine may be busy. What is asserted is what happened and in which order.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of tests fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper of tests fails the test"
+)]
 
 mod coming_back;
 mod left_alone;
-
+mod survival;
 mod withdrawal;
 
 use anycast_ebpf::classify::Classifier;

@@ -10,6 +10,7 @@
 mod differential;
 mod frames;
 mod replay;
+mod survival;
 
 use anycast_ebpf::{classify::Classifier, layout::UNCLASSIFIED_NAMES};
 use anycast_user::datapath::{Datapath, LoadSettings, Reading, Service};

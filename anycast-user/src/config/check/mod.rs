@@ -3,8 +3,10 @@
 mod links;
 
 use std::collections::HashSet;
+use std::fmt;
 use std::hash::Hash;
 use std::ops::Range;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anycast_ebpf::packet::Tunnels;
@@ -14,7 +16,7 @@ use super::duration::Written;
 use super::encapsulation::{self, Item};
 use super::error::Problem;
 use super::file::ConfigFile;
-use super::{Arming, Config, Detection, MetricsListen, Return};
+use super::{Arming, Config, Detection, Return};
 
 type Checked<T> = Result<T, Problem>;
 
@@ -83,6 +85,7 @@ pub(super) fn check(file: ConfigFile) -> Checked<Config> {
         hook: file.hook.unwrap_or(defaults.hook),
         uplinks,
         encapsulation,
+        pins: or(file.pins.as_ref(), defaults.pins, parsed)?,
         arming: Arming {
             answers: or(file.arming.answers.as_ref(), defaults.arming.answers, answers)?,
             time: file.arming.time.map_or(defaults.arming.time, |it| it.0),
@@ -101,7 +104,7 @@ pub(super) fn check(file: ConfigFile) -> Checked<Config> {
                 node_years,
             )?,
         },
-        metrics: or(file.metrics.listen.as_ref(), defaults.metrics, listen)?,
+        metrics: or(file.metrics.listen.as_ref(), defaults.metrics, parsed)?,
         links,
     })
 }
@@ -168,7 +171,8 @@ fn node_years(written: &Spanned<f64>) -> Checked<f64> {
     }
 }
 
-fn listen(written: &Spanned<String>) -> Checked<MetricsListen> {
+/// What says itself what is wrong with a text.
+fn parsed<T: FromStr<Err: fmt::Display>>(written: &Spanned<String>) -> Checked<T> {
     written
         .get_ref()
         .parse()

@@ -14,6 +14,7 @@ floor = "10.5ms"
 hook = "xdp-generic"
 uplinks = ["eth0", "eth1"]
 encapsulation = ["gue:6080", "ipip"]
+pins = "/run/bpf"
 [arming]
 answers = 5
 time = "1s"
@@ -86,6 +87,7 @@ fn everything_can_be_said() {
                 ip_in_ip: true,
                 gue_port: 6080
             },
+            pins: PinPlace::Bpffs("/run/bpf".into()),
             arming: Arming {
                 answers: 5,
                 time: Duration::from_secs(1)

@@ -49,6 +49,7 @@ const VALUES: &[Case] = &[
     ("encapsulation = [\"gue:1\", \"gue:2\"]", "1:27: `gue` is there twice", "remove"),
     ("uplinks = [\"a\"]", "3:8: `a` is both a link and an uplink", "uplinks"),
     ("[metrics]\nlisten = \"localhost:1\"", "2:10: \"localhost:1\" is not", "\"off\""),
+    ("pins = \"pins\"", "1:8: \"pins\" is not an absolute path", "\"off\""),
     ("[arming]\nanswers = 0", "2:11: a service can't be armed", "1000"),
     ("[arming]\nanswers = -1", "2:11: invalid value", "docs/"),
     ("[return]\nhold_down = \"0s\"", "2:13: a hold-down of 0ns", "10s"),

@@ -5,12 +5,14 @@ mod links;
 
 use std::io::{Write as _, stderr};
 use std::net::IpAddr;
+use std::path::Path;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, CacheInfo};
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use netlink_packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteNextHop, RouteProtocol, RouteType};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 pub(crate) use self::links::Tun;
@@ -66,6 +68,20 @@ pub(crate) fn skipped(why: &str) {
     let _ = stderr().write_all(format!("SKIPPED: {why}\n").as_bytes());
 }
 
+/// As [`in_namespace`], with a bpffs of its own, which also ends with the thread.
+pub(crate) fn in_namespace_with_bpffs(test: impl FnOnce(&mut Namespace, &Path) + Send) {
+    // Outlives the thread, whose mount would be in the way of removing it.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    in_namespace(|namespace| {
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        let nothing = None::<&str>;
+        mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).unwrap();
+        mount(Some("bpf"), path, Some("bpf"), MsFlags::empty(), nothing).unwrap();
+        test(namespace, path);
+    });
+}
+
 impl Namespace {
     pub(crate) fn netlink(&mut self) -> &mut Netlink {
         &mut self.netlink
@@ -87,6 +103,7 @@ impl Namespace {
             "dummy" => InfoKind::Dummy,
             "ifb" => InfoKind::Ifb,
             "bridge" => InfoKind::Bridge,
+            "veth" => InfoKind::Veth,
             other => InfoKind::Other(other.to_owned()),
         };
         let mut message = LinkMessage::default();
@@ -95,6 +112,21 @@ impl Namespace {
             .attributes
             .push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
         self.change(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Makes a wire with two ends, both up: an uplink, and what is at its other end.
+    pub(crate) fn add_wire(&mut self, name: &str) -> (Link, Link) {
+        let before = self.netlink.links().unwrap();
+        self.try_add_link(name, "veth").unwrap();
+        let added = self.netlink.links().unwrap().into_iter();
+        for link in added.filter(|link| before.iter().all(|other| other.index != link.index)) {
+            self.set_up(link.index, true);
+        }
+        let uplink = self.netlink.link(name).unwrap();
+        let links = self.netlink.links().unwrap();
+        let is_new = |link: &&Link| link.index != uplink.index && before.iter().all(|other| other.index != link.index);
+        let peer = links.iter().find(is_new).unwrap().clone();
+        (uplink, peer)
     }
 
     /// Makes a link that can be a switch, and raises it.
@@ -145,6 +177,25 @@ impl Namespace {
             hops.push(hop);
         }
         message.attributes.push(RouteAttribute::MultiPath(hops));
+        self.change(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL)
+            .unwrap();
+    }
+
+    /// A route to `prefix` by way of a gateway on a link.
+    pub(crate) fn add_route(&mut self, prefix: &str, gateway: &str, link: &Link) {
+        let (destination, length) = prefix.split_once('/').unwrap();
+        let (destination, gateway): (IpAddr, IpAddr) = (destination.parse().unwrap(), gateway.parse().unwrap());
+        let mut message = RouteMessage::default();
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.header.protocol = RouteProtocol::Static;
+        message.header.kind = RouteType::Unicast;
+        message.header.address_family = AddressFamily::Inet;
+        message.header.destination_prefix_length = length.parse().unwrap();
+        message.attributes = vec![
+            RouteAttribute::Destination(destination.into()),
+            RouteAttribute::Gateway(gateway.into()),
+            RouteAttribute::Oif(link.index.0),
+        ];
         self.change(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL)
             .unwrap();
     }

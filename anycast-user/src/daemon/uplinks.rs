@@ -1,0 +1,268 @@
+//! Uplinks, as they come and go: each that is there is watched.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::residents::look_at_all;
+use crate::{
+    clock::MonotonicTime,
+    config::Config,
+    datapath::{Datapath, DatapathError},
+    discover::{Residents, Uplink, uplinks},
+    event::{Notice, UplinkAlert},
+    net::{Changes, Link, LinkIndex, NetError, Netlink},
+    report::Teller,
+    status::Status,
+};
+
+/// How often uplinks are looked at when the kernel says nothing: a message may be lost.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Changes come in bursts.
+const SETTLE: Duration = Duration::from_millis(100);
+/// How much longer than a look the time between two is at least: reading a full routing table takes long, and must not
+/// take more than a twentieth of a processor.
+const REST: u32 = 20;
+/// How long an interface that is no uplink any more is watched on, unless another takes its place: its routes may be gone
+/// for a moment only, and some drivers bounce the link when XDP goes off and on.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// The programs, and what they are attached to.
+pub(super) struct Uplinks {
+    datapath: Datapath,
+    config: Config,
+    teller: Teller,
+    watched: BTreeMap<LinkIndex, Watched>,
+    /// Why an uplink can't be watched, as it was told.
+    failing: BTreeMap<LinkIndex, String>,
+    /// Who else is on their XDP hooks.
+    residents: Residents,
+    /// It was told that there is none.
+    none: bool,
+}
+
+/// An uplink that is watched.
+struct Watched {
+    name: String,
+    /// XDP is wanted, and another program is in its place.
+    waits_for_xdp: bool,
+    /// Since when it has been no uplink.
+    unwanted: Option<MonotonicTime>,
+}
+
+impl Uplinks {
+    /// Attaches to `uplinks`, all of them, and detaches from what an earlier run left elsewhere.
+    pub(super) fn start(
+        datapath: Datapath,
+        config: &Config,
+        uplinks: &[Uplink],
+        residents: Residents,
+        teller: &Teller,
+    ) -> Result<Self> {
+        let mut these = Self {
+            datapath,
+            config: config.clone(),
+            teller: teller.clone(),
+            watched: BTreeMap::new(),
+            failing: BTreeMap::new(),
+            residents,
+            none: false,
+        };
+        // First: an interface above or below an uplink would count the same packets.
+        for index in these.datapath.links() {
+            if uplinks.iter().all(|uplink| uplink.link.index != index) {
+                these.datapath.detach(index)?;
+            }
+        }
+        for uplink in uplinks {
+            these.attach(uplink)?;
+        }
+        these.datapath.keep()?;
+        Ok(these)
+    }
+
+    fn attach(&mut self, uplink: &Uplink) -> Result<(), DatapathError> {
+        let Uplink {
+            link,
+            native_xdp_is_calm,
+            ..
+        } = uplink;
+        let name = link.name.as_str();
+        let attached = self.datapath.attach(link, self.config.hook, *native_xdp_is_calm)?;
+        if let Some(refused) = &attached.refused {
+            self.teller.notice(&Notice::AttachFallback {
+                uplink: name,
+                reason: &refused.reason,
+            });
+        }
+        self.teller.notice(&Notice::Attached {
+            uplink: name,
+            attached: &attached,
+        });
+        let watched = Watched {
+            name: name.to_owned(),
+            waits_for_xdp: attached.refused.is_some_and(|refused| refused.resident),
+            unwanted: None,
+        };
+        self.watched.insert(link.index, watched);
+        self.failing.remove(&link.index);
+        self.none = false;
+        Ok(())
+    }
+
+    /// Looks once. What can't be done now is tried again at the next look. Gives why answers may leave past the counters,
+    /// if they may.
+    fn look(&mut self) -> Result<Option<String>, NetError> {
+        let now = MonotonicTime::now();
+        let mut netlink = Netlink::open()?;
+        let links = netlink.links()?;
+        // Where uplinks are configured, a routing table need not be read.
+        let routes = if self.config.uplinks.is_some() {
+            Vec::new()
+        } else {
+            netlink.routes()?
+        };
+        let uplinks = uplinks(&self.config, &links, &routes);
+        self.leave(&links, &uplinks, now);
+        look_at_all(
+            &mut self.residents,
+            &uplinks,
+            &self.datapath.program_numbers(),
+            &self.teller,
+        );
+        for uplink in &uplinks {
+            self.see_to(uplink);
+        }
+        if uplinks.is_empty() && self.watched.is_empty() && !self.none {
+            self.none = true;
+            self.teller.notice(&Notice::UplinkAlert {
+                kind: UplinkAlert::NoUplink,
+                uplink: None,
+                reason: "there is no uplink any more: nothing is counted, and no route is withdrawn for want of answers",
+            });
+        }
+        Ok(self.residents.bypass())
+    }
+
+    /// Detaches from what is no uplink any more.
+    fn leave(&mut self, links: &[Link], uplinks: &[Uplink], now: MonotonicTime) {
+        let is_new = |uplink: &Uplink| !self.watched.contains_key(&uplink.link.index);
+        let replaced = uplinks.iter().any(is_new);
+        self.failing
+            .retain(|index, _| uplinks.iter().any(|uplink| uplink.link.index == *index));
+        for index in self.datapath.links() {
+            if uplinks.iter().any(|uplink| uplink.link.index == index) {
+                if let Some(watched) = self.watched.get_mut(&index) {
+                    watched.unwanted = None;
+                }
+                continue;
+            }
+            let is_there = links.iter().any(|link| link.index == index);
+            if let Some(watched) = self.watched.get_mut(&index) {
+                let since = *watched.unwanted.get_or_insert(now);
+                if is_there && !replaced && now.since(since) < LINGER {
+                    continue;
+                }
+            }
+            let watched = self.watched.remove(&index);
+            if let Err(error) = self.datapath.detach(index) {
+                tracing::warn!("{error}");
+            }
+            if let Some(Watched { name, .. }) = watched {
+                let successor = links.iter().find(|link| link.name == name && link.index != index);
+                let reason = match successor {
+                    _ if is_there => "it is no uplink any more".to_owned(),
+                    None => "it is gone".to_owned(),
+                    Some(link) => format!("it was made again (it was link {index}, it is link {})", link.index),
+                };
+                self.teller.notice(&Notice::Detached {
+                    uplink: &name,
+                    reason: &reason,
+                });
+            }
+        }
+    }
+
+    /// Sees to it that an uplink is watched.
+    fn see_to(&mut self, uplink: &Uplink) {
+        let Link {
+            index,
+            name,
+            xdp_programs,
+            ..
+        } = &uplink.link;
+        if let Some(watched) = self.watched.get_mut(index) {
+            // It may have been renamed.
+            watched.name.clone_from(name);
+            if watched.waits_for_xdp && xdp_programs.is_empty() {
+                // Its place is free.
+            } else if self.datapath.is_in_place(&uplink.link).unwrap_or(true) {
+                return;
+            } else {
+                self.watched.remove(index);
+                self.teller.notice(&Notice::Detached {
+                    uplink: name,
+                    reason: "somebody took a program off; putting it back",
+                });
+            }
+        }
+        let attached = uplink.check().map_err(|error| error.to_string());
+        let attached = attached.and_then(|()| self.attach(uplink).map_err(|error| error.to_string()));
+        if let Err(reason) = attached
+            && self.failing.get(index) != Some(&reason)
+        {
+            self.teller.notice(&Notice::UplinkAlert {
+                kind: UplinkAlert::AttachFailed,
+                uplink: Some(name),
+                reason: &reason,
+            });
+            self.failing.insert(*index, reason);
+        }
+    }
+}
+
+/// Looks whenever links or routes change, and every second. `routes` says whether the latter matter.
+pub(super) async fn follow(uplinks: Arc<Mutex<Uplinks>>, routes: bool, status: &Status) -> Result<Infallible> {
+    let changes = Changes::subscribe(routes)
+        .inspect_err(|error| tracing::warn!("{error}; uplinks are only looked at every second"))
+        .ok();
+    loop {
+        let due = Instant::now() + LOOK_INTERVAL;
+        tokio::select! {
+            () = changed(changes.as_ref()) => sleep(SETTLE).await,
+            () = sleep_until(due) => {}
+        }
+        if let Some(changes) = &changes {
+            changes.forget();
+        }
+        let started = Instant::now();
+        let uplinks = Arc::clone(&uplinks);
+        // Attaching may wait for the kernel's RTNL lock.
+        let look = move || uplinks.lock().unwrap_or_else(PoisonError::into_inner).look();
+        let looked = tokio::task::spawn_blocking(look).await;
+        match looked.context("cannot look at the uplinks")? {
+            Ok(bypass) => status.set_bypass(bypass),
+            Err(error) => tracing::warn!("uplinks: {error}"),
+        }
+        sleep(started.elapsed() * REST).await;
+    }
+}
+
+async fn changed(changes: Option<&Changes>) {
+    match changes {
+        Some(changes) => match changes.wait().await {
+            Ok(()) => {}
+            Err(_) => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+use anycast_ebpf::classify::Classifier;
+
+use super::*;
+use crate::{
+    config::Hook,
+    datapath::{LoadSettings, Service},
+    discover::UplinkError,
+    event::Names,
+    net::framing,
+    net::testing::{Namespace, in_namespace},
+};
+
+/// A daemon that watches what the routing table says, or `names`.
+fn start(namespace: &mut Namespace, names: Option<&[&str]>) -> Option<Uplinks> {
+    let service = Service::new([192, 0, 2, 53], 53, Classifier::DnsUdp);
+    let datapath = match Datapath::load(&[service], &LoadSettings::default()) {
+        Err(DatapathError::NotBuilt) => return None,
+        loaded => loaded.unwrap(),
+    };
+    let mut config = Config::for_link("anycast0");
+    config.hook = Hook::Xdp;
+    config.uplinks = names.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+    let (links, routes) = (
+        namespace.netlink().links().unwrap(),
+        namespace.netlink().routes().unwrap(),
+    );
+    let found = uplinks(&config, &links, &routes);
+    let teller = Teller::new(Names::default().into(), None);
+    Some(Uplinks::start(datapath, &config, &found, Residents::default(), &teller).unwrap())
+}
+
+/// The uplinks that are watched, after a look; each has its programs in place.
+fn look(uplinks: &mut Uplinks, namespace: &mut Namespace) -> Vec<String> {
+    uplinks.look().unwrap();
+    let watched: Vec<LinkIndex> = uplinks.watched.keys().copied().collect();
+    assert!(
+        uplinks.datapath.links().into_iter().eq(watched),
+        "{:?}",
+        uplinks.datapath.links()
+    );
+    let links = namespace.netlink().links().unwrap();
+    uplinks
+        .watched
+        .iter()
+        .map(|(index, watched)| {
+            let link = links.iter().find(|link| link.index == *index).unwrap();
+            assert!(uplinks.datapath.is_in_place(link).unwrap(), "{}", watched.name);
+            watched.name.clone()
+        })
+        .collect()
+}
+
+fn uplink(namespace: &mut Namespace, name: &str, gateway: &str) -> Link {
+    let (link, _) = namespace.add_wire(name);
+    let address = gateway.rsplit_once('.').unwrap().0;
+    namespace.add_address(&link, &format!("{address}.1/24"));
+    link
+}
+
+#[test]
+fn uplinks_of_the_routing_table_are_followed() {
+    in_namespace(|namespace| {
+        let first = uplink(namespace, "up0", "10.0.0.2");
+        namespace.add_default_route(&[("10.0.0.2", &first)]);
+        let Some(mut uplinks) = start(namespace, None) else {
+            return;
+        };
+        assert_eq!(look(&mut uplinks, namespace), ["up0"]);
+        // One more.
+        let second = uplink(namespace, "up1", "10.0.1.2");
+        assert_eq!(look(&mut uplinks, namespace), ["up0"], "it has no route yet");
+        namespace.add_route("10.1.0.0/16", "10.0.1.2", &second);
+        assert_eq!(look(&mut uplinks, namespace), ["up0", "up1"]);
+        // Gone, and with it its routes.
+        namespace.delete_link(first.index);
+        assert_eq!(look(&mut uplinks, namespace), ["up1"]);
+        namespace.delete_link(second.index);
+        assert_eq!(look(&mut uplinks, namespace), [""; 0]);
+        assert!(uplinks.none);
+        // Made again.
+        let first = uplink(namespace, "up0", "10.0.0.2");
+        namespace.add_default_route(&[("10.0.0.2", &first)]);
+        assert_eq!(look(&mut uplinks, namespace), ["up0"]);
+        assert!(!uplinks.none);
+    });
+}
+
+#[test]
+fn a_route_that_is_gone_for_a_moment_costs_nothing_and_one_that_moved_is_followed_at_once() {
+    in_namespace(|namespace| {
+        let first = uplink(namespace, "up0", "10.0.0.2");
+        let second = uplink(namespace, "up1", "10.0.1.2");
+        namespace.add_default_route(&[("10.0.0.2", &first)]);
+        let Some(mut uplinks) = start(namespace, None) else {
+            return;
+        };
+        // Down, a link loses its routes.
+        namespace.set_up(first.index, false);
+        assert_eq!(look(&mut uplinks, namespace), ["up0"]);
+        assert!(uplinks.watched[&first.index].unwanted.is_some());
+        namespace.set_up(first.index, true);
+        namespace.add_default_route(&[("10.0.0.2", &first)]);
+        assert_eq!(look(&mut uplinks, namespace), ["up0"]);
+        assert!(uplinks.watched[&first.index].unwanted.is_none());
+        namespace.set_up(first.index, false);
+        namespace.add_default_route(&[("10.0.1.2", &second)]);
+        assert_eq!(look(&mut uplinks, namespace), ["up1"]);
+        // For good.
+        namespace.set_up(second.index, false);
+        assert_eq!(look(&mut uplinks, namespace), ["up1"]);
+        let watched = uplinks.watched.get_mut(&second.index).unwrap();
+        watched.unwanted = Some(MonotonicTime(0));
+        assert_eq!(look(&mut uplinks, namespace), [""; 0]);
+    });
+}
+
+#[test]
+fn uplinks_by_name_are_followed_through_being_made_again_and_taken_off() {
+    in_namespace(|namespace| {
+        let (first, _) = namespace.add_wire("up0");
+        namespace.add_wire("up1");
+        let Some(mut uplinks) = start(namespace, Some(&["up0", "up1"])) else {
+            return;
+        };
+        assert_eq!(look(&mut uplinks, namespace), ["up0", "up1"]);
+        namespace.delete_link(first.index);
+        assert_eq!(look(&mut uplinks, namespace), ["up1"]);
+        namespace.add_wire("up0");
+        assert_eq!(
+            look(&mut uplinks, namespace),
+            ["up1", "up0"],
+            "in the order of their indices"
+        );
+        // Made again between two looks.
+        let now = namespace.netlink().link("up0").unwrap();
+        namespace.delete_link(now.index);
+        namespace.add_wire("up0");
+        assert_eq!(look(&mut uplinks, namespace), ["up1", "up0"]);
+    });
+}
+
+#[test]
+fn an_uplink_that_cannot_be_watched_is_remembered_and_tried_again() {
+    in_namespace(|namespace| {
+        let (first, _) = namespace.add_wire("up0");
+        let Some(mut uplinks) = start(namespace, Some(&["up0"])) else {
+            return;
+        };
+        // One that vanished between being seen and being attached to, and one of a kind that nobody knows.
+        for (index, hardware_type) in [(4_000_000, first.hardware_type), (4_000_001, 0xfff)] {
+            let link = Link {
+                index: LinkIndex(index),
+                name: "up9".to_owned(),
+                hardware_type,
+                ..first.clone()
+            };
+            let strange = Uplink {
+                framing: framing(&link).map_err(UplinkError::from),
+                link,
+                native_xdp_is_calm: true,
+            };
+            for _ in 0..2 {
+                uplinks.see_to(&strange);
+                assert!(
+                    uplinks.failing[&strange.link.index].contains("up9"),
+                    "{:?}",
+                    uplinks.failing
+                );
+            }
+        }
+        assert_eq!(look(&mut uplinks, namespace), ["up0"]);
+        assert!(uplinks.failing.is_empty());
+    });
+}

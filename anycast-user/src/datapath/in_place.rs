@@ -1,0 +1,45 @@
+//! Whether programs are still where they were put: `bpftool link detach` and `tc filter del` ask nobody.
+
+use super::{
+    Datapath, DatapathError,
+    attach::{attach_error, program_at},
+    bpf::tcx_programs,
+    hold::{Hold, HoldError, HookPoint},
+};
+use crate::net::{Link, Netlink};
+
+impl Datapath {
+    /// Whether the programs are where [`Datapath::attach`] put them. `uplink` must be what the kernel says now.
+    pub fn is_in_place(&self, uplink: &Link) -> Result<bool, DatapathError> {
+        let held = |point: &HookPoint| self.hooks.get(uplink.index, *point).is_some();
+        let lost = self.lost(uplink).map_err(|error| attach_error(&uplink.name, &error))?;
+        Ok(lost.is_empty() && HookPoint::ALL.iter().filter(|point| held(point)).count() == 2)
+    }
+
+    /// The points of `uplink` at which a program of this process is held but not to be found.
+    pub(super) fn lost(&self, uplink: &Link) -> Result<Vec<HookPoint>, HoldError> {
+        let mut lost = Vec::new();
+        for point in HookPoint::ALL {
+            if let Some(held) = self.hooks.get(uplink.index, point).filter(|held| held.current)
+                && !self.is_at(uplink, point, &held.hold)?
+            {
+                lost.push(point);
+            }
+        }
+        Ok(lost)
+    }
+
+    fn is_at(&self, uplink: &Link, point: HookPoint, hold: &Hold) -> Result<bool, HoldError> {
+        let name = program_at(point, uplink);
+        let program = self.ebpf.program(name).ok_or(DatapathError::Missing(name))?;
+        let id = program.info()?.id();
+        Ok(match point {
+            HookPoint::Xdp | HookPoint::XdpGeneric => uplink.xdp_programs.contains(&id),
+            _ if hold.is_filter() => {
+                let filters = Netlink::open()?.filters(uplink.index, point.side())?;
+                filters.iter().any(|filter| filter.runs(id))
+            }
+            _ => tcx_programs(uplink.index, point.side())?.contains(&id),
+        })
+    }
+}
