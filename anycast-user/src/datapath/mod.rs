@@ -107,7 +107,7 @@ pub enum DatapathError {
     SelfTest(String),
     /// What is pinned is in the way.
     #[error(transparent)]
-    Pins(#[from] PinsError),
+    Pins(Box<PinsError>),
     /// No hook took a program.
     #[error("could not attach to uplink {uplink}: {reason}")]
     Attach {
@@ -116,6 +116,12 @@ pub enum DatapathError {
         /// Why its last choice failed.
         reason: String,
     },
+}
+
+impl From<PinsError> for DatapathError {
+    fn from(error: PinsError) -> Self {
+        Self::Pins(Box::new(error))
+    }
 }
 
 /// What the programs are told besides their services.

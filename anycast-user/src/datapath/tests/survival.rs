@@ -35,6 +35,14 @@ fn programs_go_on_counting_and_the_next_process_takes_over() {
                 before,
                 "the links are the same, only their programs are new"
             );
+            second.keep().unwrap();
+            let programs = if hook == Hook::Tc { 2 } else { 1 };
+            let expected = if node.without_tcx { programs } else { 0 };
+            assert_eq!(
+                pinned_programs(node),
+                expected,
+                "those of the first process are not needed any more"
+            );
             second.detach(node.uplink.index).unwrap();
             drop(second);
             clear(node);
