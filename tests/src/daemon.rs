@@ -44,6 +44,8 @@ pub struct DaemonOptions {
     pub report_interval: Duration,
     /// The BPF file system on which it pins what it attaches; `None` for none, so that nothing of it is left.
     pub pins: Option<PathBuf>,
+    /// Configuration of services of the link besides DNS over UDP.
+    pub more_services: &'static str,
 }
 
 impl Default for DaemonOptions {
@@ -62,6 +64,7 @@ impl DaemonOptions {
         hold_down: Duration::from_secs(3),
         report_interval: Duration::from_millis(500),
         pins: None,
+        more_services: "",
     };
 
     /// Whether the floor is so low that the daemon wants to be told that none is meant.
@@ -79,6 +82,7 @@ impl DaemonOptions {
             hold_down,
             report_interval: _,
             pins,
+            more_services,
         } = self;
         let pins = pins.as_deref().unwrap_or("off".as_ref()).display();
         format!(
@@ -98,7 +102,8 @@ impl DaemonOptions {
              [[link.service]]\n\
              name = \"dns\"\n\
              protocol = \"dns-udp\"\n\
-             port = 53\n",
+             port = 53\n\
+             {more_services}",
             // Exact: not one of them is rounded to milliseconds.
             floor = format_duration(*floor),
             accept_no_floor = self.has_no_floor(),

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -15,7 +16,7 @@ use crate::{
     clock::MonotonicTime,
     config::Config,
     datapath::{Datapath, DatapathError},
-    discover::{Residents, Uplink, uplinks},
+    discover::{Residents, Uplink, local_addresses, uplinks},
     event::{Notice, UplinkAlert},
     net::{Changes, Link, LinkIndex, NetError, Netlink},
     report::Teller,
@@ -36,6 +37,8 @@ const LINGER: Duration = Duration::from_secs(10);
 /// The programs, and what they are attached to.
 pub(super) struct Uplinks {
     datapath: Datapath,
+    /// The service addresses.
+    services: Vec<IpAddr>,
     config: Config,
     teller: Teller,
     watched: BTreeMap<LinkIndex, Watched>,
@@ -65,8 +68,10 @@ impl Uplinks {
         residents: Residents,
         teller: &Teller,
     ) -> Result<Self> {
+        let services = teller.names().services.iter().map(|service| service.address);
         let mut these = Self {
             datapath,
+            services: services.collect(),
             config: config.clone(),
             teller: teller.clone(),
             watched: BTreeMap::new(),
@@ -128,6 +133,7 @@ impl Uplinks {
         } else {
             netlink.routes()?
         };
+        self.follow_local_addresses(&mut netlink)?;
         let uplinks = uplinks(&self.config, &links, &routes);
         self.leave(&links, &uplinks, now);
         look_at_all(
@@ -148,6 +154,15 @@ impl Uplinks {
             });
         }
         Ok(self.residents.bypass())
+    }
+
+    /// The host's addresses come and go as well.
+    fn follow_local_addresses(&mut self, netlink: &mut Netlink) -> Result<(), NetError> {
+        let found = local_addresses(netlink, self.services.iter().copied())?;
+        if let Err(error) = self.datapath.set_local_addresses(&found.addresses) {
+            tracing::warn!("the addresses of this host: {error}");
+        }
+        Ok(())
     }
 
     /// Detaches from what is no uplink any more.

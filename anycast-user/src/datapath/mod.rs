@@ -218,6 +218,11 @@ impl Datapath {
         Ok(self.bank())
     }
 
+    /// Makes packets from `local_addresses` no queries, and those from other addresses queries again. No count is lost.
+    pub fn set_local_addresses(&mut self, local_addresses: &[IpAddr]) -> Result<(), DatapathError> {
+        self.services.set_local_addresses(local_addresses)
+    }
+
     /// By which the number of transactions is set that are sampled for their latency.
     #[must_use]
     pub fn sample_rate(&self) -> SampleRate {

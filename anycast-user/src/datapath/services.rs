@@ -94,6 +94,9 @@ pub(super) struct ServiceTable {
     mapping: Arc<Mapping>,
     cpus: u32,
     changed: Option<Instant>,
+    /// What is in the table.
+    services: Vec<Service>,
+    local_addresses: BTreeSet<IpAddr>,
 }
 
 impl ServiceTable {
@@ -104,6 +107,8 @@ impl ServiceTable {
             mapping: Arc::new(Mapping::of(ebpf, "SERVICES", words, protection)?),
             cpus,
             changed: None,
+            services: Vec::new(),
+            local_addresses: BTreeSet::new(),
         })
     }
 
@@ -138,7 +143,19 @@ impl ServiceTable {
         // After what was written above.
         self.settings().active.store(inactive, Release);
         self.changed = Some(Instant::now());
+        self.services = services.to_vec();
+        self.local_addresses = local_addresses.iter().copied().collect();
         Ok(numbers)
+    }
+
+    /// Changes the addresses that are no clients, if they are others than before. The services stay.
+    pub(super) fn set_local_addresses(&mut self, local_addresses: &[IpAddr]) -> Result<(), DatapathError> {
+        let changed = local_addresses.iter().copied().collect::<BTreeSet<_>>() != self.local_addresses;
+        if changed {
+            let services = self.services.clone();
+            self.update(&services, local_addresses)?;
+        }
+        Ok(())
     }
 
     pub(super) fn sample_rate(&self) -> SampleRate {

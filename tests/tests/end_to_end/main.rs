@@ -11,6 +11,7 @@
 
 mod coming_back;
 mod left_alone;
+mod protocols;
 mod survival;
 mod withdrawal;
 

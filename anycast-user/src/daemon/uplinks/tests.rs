@@ -1,4 +1,5 @@
-use anycast_ebpf::classify::Classifier;
+use anycast_ebpf::{classify::Classifier, packet::Direction};
+use etherparse::PacketBuilder;
 
 use super::*;
 use crate::{
@@ -170,5 +171,30 @@ fn an_uplink_that_cannot_be_watched_is_remembered_and_tried_again() {
         }
         assert_eq!(look(&mut uplinks, namespace), ["up0"]);
         assert!(uplinks.failing.is_empty());
+    });
+}
+
+#[test]
+fn an_address_of_the_host_that_is_new_is_no_client_s() {
+    in_namespace(|namespace| {
+        let link = uplink(namespace, "up0", "10.0.0.2");
+        let Some(mut uplinks) = start(namespace, Some(&["up0"])) else {
+            return;
+        };
+        let mut frame = Vec::new();
+        let udp = PacketBuilder::ethernet2([2; 6], [4; 6])
+            .ipv4([10, 0, 0, 99], [192, 0, 2, 53], 64)
+            .udp(1024, 53);
+        udp.write(&mut frame, &[0; 12]).unwrap();
+        // Queries, and packets from the host's own addresses.
+        let sent_and_counted = |uplinks: &mut Uplinks| {
+            uplinks.datapath.test_run(Direction::Ingress, &frame).unwrap();
+            let reading = uplinks.datapath.bank().read(0);
+            (reading.queries, reading.local_sources)
+        };
+        assert_eq!(sent_and_counted(&mut uplinks), (1, 0));
+        namespace.add_address(&link, "10.0.0.99/32");
+        look(&mut uplinks, namespace);
+        assert_eq!(sent_and_counted(&mut uplinks), (1, 1));
     });
 }
