@@ -20,8 +20,8 @@ use crate::workspace::say;
 
 /// The machine's first process.
 pub(super) const GUEST: &str = "anycast-vm-guest";
-/// How long a machine may run; an emulated one on a quiet host needs a sixth of it.
-const DEADLINE: Duration = Duration::from_secs(240);
+/// How long a machine may run; an emulated one on a quiet host needs a tenth of it.
+const DEADLINE: Duration = Duration::from_secs(600);
 /// How long it may take to power off after its report.
 const POWER_OFF_TIMEOUT: Duration = Duration::from_secs(10);
 /// As much of the console is kept as a failure needs.
