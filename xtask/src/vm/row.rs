@@ -57,6 +57,7 @@ impl Row {
             console,
             accelerator,
             duration,
+            status,
             spoke: _,
         } = ended;
         let report = report.unwrap_or_else(|| Report {
@@ -68,7 +69,10 @@ impl Row {
             families: Vec::new(),
             loaded: Loaded::default(),
             programs: Vec::new(),
-            surprises: vec!["the machine ended without a report".to_owned()],
+            surprises: vec![match status {
+                Some(status) => format!("the machine ended without a report, its emulator by itself: {status}"),
+                None => "the machine ended without a report".to_owned(),
+            }],
         });
         let mut surprises = report.surprises;
         if tests.passed == 0 || tests.failed > 0 {
