@@ -5,6 +5,7 @@
 //! them.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The serial port for messages, as the guest sees it; the kernel's console is the other one.
 pub const MESSAGE_PORT: &str = "/dev/ttyS1";
@@ -14,6 +15,10 @@ pub const PROGRAMS: &str = "/bin";
 pub const MODULES: &str = "/modules";
 /// The compiled tests of the kernel programs, below [`PROGRAMS`].
 pub const PROGRAM_TESTS: &str = "program-tests";
+/// The object of the kernel programs, as `cargo xtask build-ebpf` made it.
+pub const OBJECT: &str = "/programs.o";
+/// The guest's copy of the [`corpus`](crate::corpus).
+pub const CORPUS: &str = "/corpus";
 
 /// One line of the guest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +38,8 @@ pub enum Message {
 pub struct Report {
     /// The kernel's release.
     pub kernel: String,
+    /// Whether it is one with `PREEMPT_RT`.
+    pub preempt_rt: bool,
     /// The kind of the link that holds the service addresses.
     pub link_kind: Option<String>,
     /// The daemon's hook for queries: `xdp`, `xdp-generic` or `tc`.
@@ -41,7 +48,9 @@ pub struct Report {
     pub egress: Option<String>,
     /// What came of each address family.
     pub families: Vec<FamilyReport>,
-    /// The daemon's kernel programs.
+    /// What the daemon had in the kernel while it was at work.
+    pub loaded: Loaded,
+    /// Every kernel program under every one of its settings.
     pub programs: Vec<ProgramReport>,
     /// What should have happened and didn't, or the other way round, for the machine as a whole.
     pub surprises: Vec<String>,
@@ -66,13 +75,25 @@ pub struct FamilyReport {
     pub surprises: Vec<String>,
 }
 
+/// The kernel programs and maps of a daemon, by the 15 bytes that the kernel keeps of their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loaded {
+    /// Bytes of machine code of the programs.
+    pub programs: BTreeMap<String, u32>,
+    /// Numbers of entries of the maps.
+    pub maps: BTreeMap<String, u32>,
+}
+
 /// A kernel program as this kernel sees it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgramReport {
-    /// Its name, of which the kernel keeps 15 bytes.
+    /// Its name.
     pub name: String,
+    /// The settings that it was loaded with, where they aren't the usual ones. They are read-only globals: the verifier
+    /// drops what they turn off, so that each makes another program of it.
+    pub settings: Option<String>,
     /// Instructions that the verifier went through: what it calls `processed insns`. The limit is a million.
-    pub verified_instructions: Option<u32>,
+    pub verified_instructions: u32,
     /// Size of its machine code in bytes.
     pub jited_bytes: u32,
 }
@@ -93,6 +114,8 @@ mod tests {
                 detect_ms: Some(31.25),
                 ..FamilyReport::default()
             }],
+            preempt_rt: false,
+            loaded: Loaded::default(),
             programs: Vec::new(),
             surprises: vec!["two\nlines".into()],
         });

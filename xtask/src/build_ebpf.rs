@@ -36,6 +36,15 @@ pub(crate) struct Built {
     pub(crate) toolchain: String,
     /// The version of its rustc.
     pub(crate) rustc: String,
+    /// The major version of its LLVM.
+    pub(crate) llvm: u32,
+}
+
+impl Built {
+    /// What made it, wherever that stood.
+    pub(crate) fn compiler(&self) -> String {
+        format!("rustc {} (LLVM {})", self.rustc, self.llvm)
+    }
 }
 
 pub(crate) fn run() -> Result<Outcome> {
@@ -65,6 +74,7 @@ pub(crate) fn build() -> Result<Built> {
         bytes,
         toolchain: toolchain.description,
         rustc: toolchain.compiler.release,
+        llvm: toolchain.compiler.llvm,
     })
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn build_test(package: &str, name: &str) -> Result<PathBuf> {
 
 /// Runs a build and gives its first executable, `test` or not. Cargo is asked where that is: the target directory and
 /// the target may be set by variables and by any of several configuration files.
-fn executable(command: &mut Command, test: bool) -> Result<PathBuf> {
+pub(crate) fn executable(command: &mut Command, test: bool) -> Result<PathBuf> {
     let output = command
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())

@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask setup | build-ebpf | run | test | bench | vm`.
+//! The project's chores: `cargo xtask setup | build-ebpf | run | test | fuzz | bench | vm`.
 //!
 //! Words and progress go to stderr. With `--json`, the last line on stdout is one JSON object: the result, or
 //! `{"error": "…"}` where there is none.
@@ -8,6 +8,7 @@ mod bench;
 mod bpf_linker;
 mod build_ebpf;
 mod cargo;
+mod fuzz;
 mod lab;
 mod launch;
 mod plan;
@@ -45,6 +46,8 @@ enum Chore {
     Run(run::RunArgs),
     /// Check format and lints and run every test
     Test(test::TestArgs),
+    /// Run arbitrary packets through the library that the kernel programs are made of
+    Fuzz(fuzz::FuzzArgs),
     /// Measure what the documentation quotes
     Bench(bench::BenchArgs),
     /// Boot other kernels in virtual machines and run the daemon there
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Chore::BuildEbpf(arguments) => (arguments.json, build_ebpf::run()),
         Chore::Run(arguments) => (arguments.lab.json, run::run(arguments).map(|never| match never {})),
         Chore::Test(arguments) => (arguments.json, test::run(&arguments)),
+        Chore::Fuzz(arguments) => (arguments.json, fuzz::run(&arguments)),
         Chore::Bench(arguments) => (arguments.json(), bench::run(arguments).map(|never| match never {})),
         Chore::Vm(arguments) => (arguments.json, vm::run(&arguments)),
     };

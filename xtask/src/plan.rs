@@ -161,13 +161,13 @@ impl Plan {
         self.add_tree(&tree, Wanted::Programs(vec![EMULATOR_PACKAGE.to_owned()]), true)
     }
 
-    /// Adds the distribution's newest kernel of `series`, such as `6.1`, as `tree`.
-    pub(crate) fn add_kernel(&mut self, series: &str, tree: &Path) -> Result<()> {
+    /// Adds the distribution's newest kernel of `series`, such as `6.1`, and `flavour`, such as `cloud`, as `tree`.
+    pub(crate) fn add_kernel(&mut self, series: &str, flavour: &str, tree: &Path) -> Result<()> {
         let apt = self.apt.as_ref().context("this machine has no apt")?;
         // The release's own kernel has a package without a number.
         let names = [
-            format!("linux-image-{series}-cloud-amd64"),
-            "linux-image-cloud-amd64".to_owned(),
+            format!("linux-image-{series}-{flavour}-amd64"),
+            format!("linux-image-{flavour}-amd64"),
         ];
         let mut images = Vec::new();
         for name in names {
@@ -178,7 +178,7 @@ impl Plan {
         let image = images
             .into_iter()
             .find(|image| image.starts_with(&format!("linux-image-{series}.")))
-            .with_context(|| format!("apt knows no cloud kernel of the {series} series"))?;
+            .with_context(|| format!("apt knows no {flavour} kernel of the {series} series"))?;
         self.add_tree(tree, Wanted::Files(vec![image]), true)
     }
 

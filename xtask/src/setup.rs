@@ -70,8 +70,9 @@ pub(crate) fn lab() -> Result<()> {
     plan.carry_out()
 }
 
-/// Fetches what boots the distribution's newest kernel of `series`, and that kernel as `tree`, if they aren't there.
-pub(crate) fn virtual_machine(series: &str, tree: &Path) -> Result<()> {
+/// Fetches what boots the distribution's newest kernel of `series` and `flavour`, and that kernel as `tree`, if they
+/// aren't there.
+pub(crate) fn virtual_machine(series: &str, flavour: &str, tree: &Path) -> Result<()> {
     if tree.is_dir() && tools::find(plan::EMULATOR).is_some() {
         return Ok(());
     }
@@ -79,7 +80,7 @@ pub(crate) fn virtual_machine(series: &str, tree: &Path) -> Result<()> {
     let mut plan = Plan::new();
     plan.add_emulator()?;
     if !tree.is_dir() {
-        plan.add_kernel(series, tree)?;
+        plan.add_kernel(series, flavour, tree)?;
     }
     plan.announce();
     plan.carry_out()

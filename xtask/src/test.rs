@@ -2,21 +2,28 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::io;
 use std::process::Command;
 use std::time::Instant;
 
-use anycast_tests::tools;
-use anyhow::{Result, bail, ensure};
+use anycast_tests::{differential, tools};
+use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::geteuid;
 use serde::Serialize;
+use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use crate::test_output::{self, Counts};
 use crate::workspace::{say, status};
-use crate::{Outcome, build_ebpf, cargo, setup, vm};
+use crate::{Outcome, build_ebpf, cargo, fuzz, setup, vm};
 
 /// The name of the tier that boots other kernels.
 const KERNELS: &str = "kernels";
+/// The name of the tier that fuzzes.
+const FUZZ: &str = "fuzz";
+/// Tiers that need what a developer's machine may not have.
+const MAY_BE_SKIPPED: [&str; 2] = [KERNELS, FUZZ];
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -24,6 +31,10 @@ pub(crate) struct TestArgs {
     /// Print the results as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    /// Run only the differential test, with this many mutated packets: the loaded programs have to count what the
+    /// library on the host counts, and to pass every packet as it was
+    #[arg(long, value_name = "N", conflicts_with = "filter", value_parser = clap::value_parser!(u64).range(1..))]
+    frames: Option<u64>,
     /// Run only the tests whose name contains this, without the checks of format and lints
     filter: Option<String>,
 }
@@ -46,10 +57,16 @@ struct Report {
     failed: u64,
     skipped: u64,
     tiers: Vec<Tier>,
+    /// What the differential test tells of itself, with `--frames`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    differential: Option<Value>,
 }
 
 pub(crate) fn run(arguments: &TestArgs) -> Result<Outcome> {
-    let report = Report::new(tiers(arguments)?);
+    let report = match arguments.frames {
+        Some(frames) => compare_frames(frames)?,
+        None => Report::new(tiers(arguments)?),
+    };
     report.say();
     let judgement = report.judge(arguments.filter.as_deref());
     Outcome::judged(&report, judgement)
@@ -59,6 +76,7 @@ fn tiers(arguments: &TestArgs) -> Result<Vec<Tier>> {
     setup::lab()?;
     // Before the lints too: the daemon's build script embeds the object.
     build_ebpf::build()?;
+    let filter = arguments.filter.as_deref();
     let mut tiers = Vec::new();
     if arguments.filter.is_none() {
         tiers.push(tier("format", || {
@@ -68,6 +86,7 @@ fn tiers(arguments: &TestArgs) -> Result<Vec<Tier>> {
             check(cargo::command().args(["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"]))
         })?);
         tiers.push(bpf_lints()?);
+        tiers.push(tier(FUZZ, fuzz::test)?);
     }
     tiers.push(tier("unit", || {
         // Binaries too: the tests of the next tier run the daemon.
@@ -75,11 +94,11 @@ fn tiers(arguments: &TestArgs) -> Result<Vec<Tier>> {
         if built.failed > 0 {
             return Ok(built);
         }
-        cargo_test(arguments, &["--workspace", "--exclude", "anycast-tests"], &[])
+        cargo_test(filter, &["--workspace", "--exclude", "anycast-tests"], &[])
     })?);
     tiers.push(tier("end to end", || {
         // One at a time: each has several namespaces' worth of processes and measures milliseconds.
-        cargo_test(arguments, &["--package", "anycast-tests"], &["--test-threads=1"])
+        cargo_test(filter, &["--package", "anycast-tests"], &["--test-threads=1"])
     })?);
     if arguments.filter.is_none() {
         tiers.push(tier(KERNELS, vm::test)?);
@@ -122,29 +141,66 @@ fn tier(name: &'static str, run: impl FnOnce() -> Result<Counts>) -> Result<Tier
     })
 }
 
-/// Runs `cargo test` as root, on which the tests with namespaces and BPF programs depend.
-fn cargo_test(arguments: &TestArgs, packages: &[&str], harness: &[&str]) -> Result<Counts> {
-    let mut command = cargo::command();
-    command
-        .args(["test", "--no-fail-fast"])
-        .args(packages)
+/// The differential test alone, in a build that is fast enough for millions of packets.
+fn compare_frames(frames: u64) -> Result<Report> {
+    build_ebpf::build()?;
+    let found = NamedTempFile::new().context("cannot make a temporary file")?;
+    let path = found
+        .path()
+        .to_str()
+        .context("the path of a temporary file is no text")?;
+    let variables = [
+        (differential::FRAMES_VARIABLE, frames.to_string()),
+        (differential::REPORT_VARIABLE, path.to_owned()),
+    ];
+    let tier = tier("differential", || {
+        let packages = ["--release", "--package", "anycast-tests", "--test", "programs"];
+        cargo_test_with(Some("differential::"), &packages, &["--test-threads=1"], &variables)
+    })?;
+    let mut report = Report::new(vec![tier]);
+    let found = fs::read(found.path()).context("cannot read what the differential test tells")?;
+    // Nothing after a failure, of which the test's output says more.
+    report.differential = serde_json::from_slice(&found).ok();
+    ensure!(
+        report.failed > 0 || report.differential.is_some(),
+        "the differential test ended without telling what it compared"
+    );
+    Ok(report)
+}
+
+fn cargo_test(filter: Option<&str>, packages: &[&str], harness: &[&str]) -> Result<Counts> {
+    cargo_test_with(filter, packages, harness, &[])
+}
+
+/// Runs `cargo test` as root, on which the tests with namespaces and BPF programs depend, with `more` variables.
+fn cargo_test_with(
+    filter: Option<&str>,
+    packages: &[&str],
+    harness: &[&str],
+    more: &[(&str, String)],
+) -> Result<Counts> {
+    let mut variables = vec![
         // A test that finds something missing fails instead of being skipped.
-        .env("ANYCAST_PROBE_REQUIRE_ALL", "1")
-        .env(tools::HOME_VARIABLE, tools::home());
+        ("ANYCAST_PROBE_REQUIRE_ALL", "1".to_owned()),
+        (tools::HOME_VARIABLE, tools::home().display().to_string()),
+    ];
+    variables.extend_from_slice(more);
+    let mut command = cargo::command();
+    command.args(["test", "--no-fail-fast"]).args(packages);
     if !geteuid().is_root() {
-        command.arg("--config").arg(sudo_runner()?);
+        command.arg("--config").arg(sudo_runner(&variables)?);
     }
-    command.args(&arguments.filter).arg("--").args(harness);
+    command.args(filter).arg("--").args(harness).envs(variables);
     test_output::count(&mut command, &mut io::stderr())
 }
 
 /// Cargo configuration that runs test binaries through sudo, with the few variables that they read.
-fn sudo_runner() -> Result<OsString> {
+fn sudo_runner(variables: &[(&str, String)]) -> Result<OsString> {
     if tools::find_on_machine("sudo").is_none() {
         bail!("the tests make network namespaces and load BPF programs: run this as root, or install sudo");
     }
-    let home = format!("{}={}", tools::HOME_VARIABLE, tools::home().display());
-    let runner = ["sudo", "env", "ANYCAST_PROBE_REQUIRE_ALL=1", &home];
+    let mut runner = vec!["sudo".to_owned(), "env".to_owned()];
+    runner.extend(variables.iter().map(|(name, value)| format!("{name}={value}")));
     Ok(format!("target.'cfg(all())'.runner={runner:?}").into())
 }
 
@@ -169,18 +225,20 @@ impl Report {
             failed: sum(|tier| tier.failed),
             skipped: sum(|tier| tier.skipped),
             tiers,
+            differential: None,
         }
     }
 
-    /// A test that is skipped has shown nothing, so it is no success either. The exception are kernels that a
-    /// developer's distribution doesn't have; continuous integration (`CI` is set) is to have them.
+    /// A test that is skipped has shown nothing, so it is no success either. The exception is what a developer's machine
+    /// may lack: a C++ compiler, and kernels that its distribution doesn't have. Continuous integration (`CI` is set) is
+    /// to have them.
     fn judge(&self, filter: Option<&str>) -> Result<()> {
         ensure!(self.failed == 0, "{} of the checks and tests failed", self.failed);
         let is_ci = env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
         let skipped: u64 = self
             .tiers
             .iter()
-            .filter(|tier| is_ci || tier.name != KERNELS)
+            .filter(|tier| is_ci || !MAY_BE_SKIPPED.contains(&tier.name))
             .map(|tier| tier.skipped)
             .sum();
         ensure!(skipped == 0, "{skipped} of the tests were skipped");

@@ -3,6 +3,7 @@
 //! [`fast`] knows the common shapes by one bounds check each; [`follow`] knows all of them. Where both have an answer it
 //! is the same.
 
+mod blur;
 mod fast;
 mod icmp;
 mod link;

@@ -1,6 +1,6 @@
 //! Layer 3: from an IP header to what it carries.
 
-use super::{Packet, link::Start};
+use super::{Packet, blur::blurred, link::Start};
 use crate::layout::{PROTOCOL_TCP, PROTOCOL_UDP, Unclassified, halves, ipv4_mapped};
 
 pub(super) const IPV4_HEADER_BYTES: usize = 20;
@@ -32,10 +32,14 @@ pub(super) struct Datagram {
 /// Reads an IP header and what stands between it and its payload.
 #[inline(always)]
 pub(super) fn datagram<P: Packet>(packet: &P, start: Start) -> Result<Datagram, Unclassified> {
-    match start {
+    let datagram = match start {
         Start::Ipv4(offset) => ipv4(packet, offset),
         Start::Ipv6(offset) => ipv6(packet, offset),
-    }
+    }?;
+    Ok(Datagram {
+        payload: blurred(datagram.payload, datagram.destination[1]),
+        ..datagram
+    })
 }
 
 /// RFC 791; options are skipped by the header length.

@@ -96,7 +96,11 @@ fn host_and_kernel_count_the_same() {
     let host = host();
     let crafted = crafted();
     let mut random = fastrand::Rng::with_seed(SEED);
-    for number in 0..FRAMES {
+    let mut run = anycast_tests::differential::Run::start(FRAMES.into());
+    for number in 0..run.frames() {
+        if number % 1000 == 0 {
+            run.progress(number);
+        }
         let mut frame = crafted[number as usize % crafted.len()].clone();
         if number as usize >= crafted.len() {
             mutate(&mut random, &mut frame);
@@ -124,6 +128,7 @@ fn host_and_kernel_count_the_same() {
         }
     }
     let (readings, unclassified) = everything_on(&host);
+    run.finish(&serde_json::json!({"unclassified": unclassified})).unwrap();
     assert!(
         unclassified.iter().all(|&count| count > 100),
         "every reason occurred: {unclassified:?}"

@@ -32,14 +32,19 @@ impl Image {
         for (place, library) in libraries(path)? {
             self.files.insert(place, library);
         }
-        self.files.insert(Path::new(vm::PROGRAMS).join(name), path.to_owned());
+        self.add_file(path, &Path::new(vm::PROGRAMS).join(name));
         Ok(())
+    }
+
+    /// Adds the file at `path` as `place`.
+    pub(super) fn add_file(&mut self, path: &Path, place: &Path) {
+        self.files.insert(place.to_owned(), path.to_owned());
     }
 
     /// Adds a kernel module.
     pub(super) fn add_module(&mut self, path: &Path) -> Result<()> {
         let name = path.file_name().context("a module has a name")?;
-        self.files.insert(Path::new(vm::MODULES).join(name), path.to_owned());
+        self.add_file(path, &Path::new(vm::MODULES).join(name));
         Ok(())
     }
 

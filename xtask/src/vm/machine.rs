@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStderr, ChildStdout, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -20,8 +20,8 @@ use crate::workspace::say;
 
 /// The machine's first process.
 pub(super) const GUEST: &str = "anycast-vm-guest";
-/// How long a machine may run; an emulated one on a quiet host needs a sixth of it.
-const DEADLINE: Duration = Duration::from_secs(240);
+/// How long a machine may run; an emulated one on a quiet host needs a tenth of it.
+const DEADLINE: Duration = Duration::from_secs(600);
 /// How long it may take to power off after its report.
 const POWER_OFF_TIMEOUT: Duration = Duration::from_secs(10);
 /// As much of the console is kept as a failure needs.
@@ -64,6 +64,8 @@ pub(super) struct Ended {
     pub(super) tests: Counts,
     /// The end of the kernel's console and of what the emulator said.
     pub(super) console: String,
+    /// How the emulator ended by itself; `None` when it was ended.
+    pub(super) status: Option<ExitStatus>,
     /// Whether it said anything at all.
     pub(super) spoke: bool,
     /// What ran it.
@@ -115,12 +117,15 @@ fn watch(running: Running) -> Ended {
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
+    let accelerator = running.accelerator;
+    let (console, status) = running.end();
     Ended {
         report,
         tests,
         spoke,
-        accelerator: running.accelerator,
-        console: running.end(),
+        accelerator,
+        console,
+        status,
         duration: start.elapsed(),
     }
 }
@@ -165,11 +170,12 @@ impl Running {
         })
     }
 
-    /// Ends it, if it still runs, and gives what was on the console.
-    fn end(mut self) -> String {
+    /// Ends it, if it still runs, and gives what was on the console, and how it ended by itself.
+    fn end(mut self) -> (String, Option<ExitStatus>) {
+        let status = self.emulator.try_wait().ok().flatten();
         self.kill();
         let console = self.console.take().and_then(|thread| thread.join().ok());
-        console.unwrap_or_default()
+        (console.unwrap_or_default(), status)
     }
 
     fn kill(&mut self) {

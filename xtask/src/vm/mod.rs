@@ -5,13 +5,15 @@
 //! with xtask.
 
 mod image;
+mod kept;
 mod kernel;
 mod machine;
 mod row;
+mod verifier;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anycast_tests::{tools, vm};
+use anycast_tests::{corpus, tools, vm};
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 
@@ -19,11 +21,12 @@ use crate::test_output::Counts;
 use crate::workspace::say;
 use crate::{Outcome, build_ebpf, cargo, setup};
 use image::Image;
-use kernel::Kernel;
+use kept::Kept;
+use kernel::{Kernel, Name};
 use row::Row;
 
-/// The supported kernels: the oldest, and the newest long-term one that the distribution has.
-const MATRIX: [&str; 2] = ["6.1", "6.12"];
+/// The supported kernels: the oldest, the newest long-term one that the distribution has, and one with `PREEMPT_RT`.
+const MATRIX: [&str; 3] = ["6.1", "6.12", "6.1-rt"];
 /// Programs of the machine that the lab runs; without BIRD it does with static routes.
 const REQUIRED_TOOLS: [&str; 2] = ["ip", "unshare"];
 const OPTIONAL_TOOLS: [&str; 1] = ["bird"];
@@ -33,9 +36,12 @@ const OWN_PROGRAMS: [&str; 3] = ["anycast-probe", "anycast-lab", machine::GUEST]
 /// Arguments of `cargo xtask vm`.
 #[derive(clap::Args)]
 pub(crate) struct VmArgs {
-    /// Boot only this series of kernels, such as 6.1; may be given several times [default: 6.1 and 6.12]
-    #[arg(long, value_name = "SERIES")]
-    kernel: Vec<String>,
+    /// Boot only this series of kernels, such as 6.1, or 6.1-rt for the one with `PREEMPT_RT`; may be given several times
+    #[arg(long, value_name = "SERIES", default_values = MATRIX)]
+    kernel: Vec<Name>,
+    /// Keep what the verifiers make of the programs, in tests/verifier.json, instead of comparing it with what is kept
+    #[arg(long)]
+    keep: bool,
     /// Emulate the processor even where KVM is to be had
     #[arg(long)]
     emulate: bool,
@@ -51,16 +57,17 @@ struct Matrix {
 }
 
 pub(crate) fn run(arguments: &VmArgs) -> Result<Outcome> {
-    let series: Vec<&str> = if arguments.kernel.is_empty() {
-        MATRIX.to_vec()
-    } else {
-        arguments.kernel.iter().map(String::as_str).collect()
-    };
-    let kernels: Vec<Kernel> = series.into_iter().map(kernel::fetch).collect::<Result<_>>()?;
-    let programs = Programs::build()?;
+    let kernels: Vec<Kernel> = arguments.kernel.iter().map(kernel::fetch).collect::<Result<_>>()?;
+    let guest = Guest::build()?;
+    let mut kept = Kept::read()?;
     let mut matrix = Matrix { kernels: Vec::new() };
     for kernel in &kernels {
-        matrix.kernels.push(programs.boot(kernel, arguments.emulate)?);
+        let row = guest.boot(kernel, arguments.emulate, (!arguments.keep).then_some(&kept))?;
+        if arguments.keep && row.ok {
+            kept.set(&row.name.to_string(), row.figures.clone());
+            say(format!("kept in {}", kept.write()?.display()));
+        }
+        matrix.kernels.push(row);
     }
     let failed: Vec<&str> = matrix
         .kernels
@@ -81,11 +88,11 @@ pub(crate) fn run(arguments: &VmArgs) -> Result<Outcome> {
 pub(crate) fn test() -> Result<Counts> {
     let mut counts = Counts::default();
     let mut kernels = Vec::new();
-    for series in MATRIX {
-        match kernel::fetch(series) {
+    for name in MATRIX {
+        match kernel::fetch(&name.parse()?) {
             Ok(kernel) => kernels.push(kernel),
             Err(error) => {
-                say(format!("SKIPPED: kernel {series}: {error:#}"));
+                say(format!("SKIPPED: kernel {name}: {error:#}"));
                 counts.skipped += 1;
             }
         }
@@ -93,9 +100,10 @@ pub(crate) fn test() -> Result<Counts> {
     if kernels.is_empty() {
         return Ok(counts);
     }
-    let programs = Programs::build()?;
+    let guest = Guest::build()?;
+    let kept = Kept::read()?;
     for kernel in &kernels {
-        let row = programs.boot(kernel, false)?;
+        let row = guest.boot(kernel, false, Some(&kept))?;
         if row.ok {
             counts.passed += 1;
         } else {
@@ -106,12 +114,19 @@ pub(crate) fn test() -> Result<Counts> {
     Ok(counts)
 }
 
-/// What runs in every virtual machine: the paths of programs here and their names there.
-struct Programs(Vec<(PathBuf, String)>);
+/// What is in every virtual machine.
+struct Guest {
+    /// The paths of programs here and their names there.
+    programs: Vec<(PathBuf, String)>,
+    /// The object of the kernel programs.
+    object: PathBuf,
+    /// What compiled them.
+    toolchain: String,
+}
 
-impl Programs {
+impl Guest {
     fn build() -> Result<Self> {
-        build_ebpf::build()?;
+        let built = build_ebpf::build()?;
         setup::lab()?;
         let directory = cargo::build(&["anycast-user", "anycast-tests"])?;
         let own = OWN_PROGRAMS.map(|name| (directory.join(name), name.to_owned()));
@@ -131,21 +146,30 @@ impl Programs {
                 None => say(format!("there is no {name}: the machines do without")),
             }
         }
-        Ok(Self(programs))
+        Ok(Self {
+            programs,
+            toolchain: built.compiler(),
+            object: built.object,
+        })
     }
 
-    /// Boots `kernel` with the programs. An error is about this side; what happens inside is in the row.
-    fn boot(&self, kernel: &Kernel, emulate: bool) -> Result<Row> {
+    /// Boots `kernel`. An error is about this side; what happens inside is in the row.
+    fn boot(&self, kernel: &Kernel, emulate: bool, kept: Option<&Kept>) -> Result<Row> {
         say(format!("booting Linux {} in a virtual machine", kernel.release));
         let mut image = Image::new();
-        for (path, name) in &self.0 {
+        for (path, name) in &self.programs {
             image.add_program(path, name)?;
         }
         for module in &kernel.modules {
             image.add_module(module)?;
         }
+        image.add_file(&self.object, Path::new(vm::OBJECT));
+        for name in corpus::read()?.keys() {
+            let place = Path::new(vm::CORPUS).join(corpus::FRAME).join(name);
+            image.add_file(&corpus::directory().join(name), &place);
+        }
         let ended = machine::boot(kernel, &image.pack()?, emulate)?;
-        let row = Row::new(kernel, ended);
+        let row = Row::new(kernel, ended, &self.toolchain, kept);
         row.say();
         Ok(row)
     }

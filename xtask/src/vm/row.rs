@@ -1,10 +1,12 @@
 //! What is told of one kernel.
 
-use anycast_tests::vm::{FamilyReport, ProgramReport, Report};
+use anycast_tests::vm::{FamilyReport, Loaded, Report};
 use serde::Serialize;
 
-use super::kernel::Kernel;
+use super::kept::Kept;
+use super::kernel::{Kernel, Name};
 use super::machine::{Accelerator, Ended};
+use super::verifier::{Comparison, Figures};
 use crate::workspace::say;
 
 /// The result for one kernel. Times are in milliseconds, `null` for what did not happen; under software emulation they
@@ -13,6 +15,8 @@ use crate::workspace::say;
 pub(super) struct Row {
     /// The guest's `uname -r`.
     pub(super) kernel: String,
+    /// What it is called here: its series, and `-rt` where it has `PREEMPT_RT`.
+    pub(super) name: Name,
     /// Whether all went as it should.
     pub(super) ok: bool,
     accelerator: Accelerator,
@@ -22,12 +26,19 @@ pub(super) struct Row {
     ingress: Option<String>,
     egress: Option<String>,
     families: Vec<FamilyReport>,
-    programs: Vec<ProgramReport>,
+    /// The daemon's programs and maps.
+    loaded: Loaded,
+    /// Every program under all its settings, beside the figures that are kept.
+    programs: Vec<Comparison>,
     program_tests: TestCounts,
+    /// What is wrong with their figures.
+    too_costly: Vec<String>,
     /// What should have happened and didn't, or the other way round, apart from the families' own.
     surprises: Vec<String>,
     #[serde(skip)]
     console: String,
+    #[serde(skip)]
+    pub(super) figures: Figures,
 }
 
 /// How the tests of the kernel programs ended.
@@ -38,23 +49,30 @@ struct TestCounts {
 }
 
 impl Row {
-    pub(super) fn new(kernel: &Kernel, ended: Ended) -> Self {
+    /// `kept` are the figures to compare with, or `None` where those of this run are going to be kept.
+    pub(super) fn new(kernel: &Kernel, ended: Ended, toolchain: &str, kept: Option<&Kept>) -> Self {
         let Ended {
             report,
             tests,
             console,
             accelerator,
             duration,
+            status,
             spoke: _,
         } = ended;
         let report = report.unwrap_or_else(|| Report {
             kernel: kernel.release.clone(),
+            preempt_rt: false,
             link_kind: None,
             ingress: None,
             egress: None,
             families: Vec::new(),
+            loaded: Loaded::default(),
             programs: Vec::new(),
-            surprises: vec!["the machine ended without a report".to_owned()],
+            surprises: vec![match status {
+                Some(status) => format!("the machine ended without a report, its emulator by itself: {status}"),
+                None => "the machine ended without a report".to_owned(),
+            }],
         });
         let mut surprises = report.surprises;
         if tests.passed == 0 || tests.failed > 0 {
@@ -64,28 +82,48 @@ impl Row {
                 tests.passed, tests.failed
             ));
         }
+        if report.preempt_rt != kernel.name.is_realtime() {
+            let with = if report.preempt_rt { "with" } else { "without" };
+            surprises.push(format!("this is a kernel {with} PREEMPT_RT"));
+        }
+        if report.programs.is_empty() {
+            surprises.push("no kernel program was measured".to_owned());
+        }
+        let name = kernel.name.to_string();
+        let figures = Figures::new(toolchain, &report.programs);
+        let kept = match kept {
+            Some(kept) => kept.get(&name),
+            None => Some(&figures),
+        };
+        let programs = figures.compare(kept);
+        let too_costly = figures.failures(&name, kept);
         Self {
             kernel: report.kernel,
-            ok: surprises.is_empty() && report.families.iter().all(|family| family.ok),
+            name: kernel.name.clone(),
+            ok: surprises.is_empty() && too_costly.is_empty() && report.families.iter().all(|family| family.ok),
             accelerator,
             seconds: (duration.as_secs_f64() * 10.0).round() / 10.0,
             link_kind: report.link_kind,
             ingress: report.ingress,
             egress: report.egress,
             families: report.families,
-            programs: report.programs,
+            loaded: report.loaded,
+            programs,
             program_tests: TestCounts {
                 passed: tests.passed,
                 failed: tests.failed,
             },
+            too_costly,
             surprises,
             console,
+            figures,
         }
     }
 
     /// Tells it to a person; with the machine's console when something went wrong.
     pub(super) fn say(&self) {
-        if !self.ok {
+        // It tells nothing about figures.
+        if !self.surprises.is_empty() || self.families.iter().any(|family| !family.ok) {
             say(format!("the end of the console of Linux {}:", self.kernel));
             eprintln!("{}", self.console.trim_end());
         }
@@ -116,16 +154,8 @@ impl Row {
                 ms(family.link_up_ms)
             ));
         }
-        for ProgramReport {
-            name,
-            verified_instructions,
-            jited_bytes,
-        } in &self.programs
-        {
-            let verified = verified_instructions.map_or_else(|| "?".to_owned(), |count| count.to_string());
-            say(format!(
-                "  {name}: {verified} instructions verified, {jited_bytes} bytes of machine code"
-            ));
+        for program in &self.programs {
+            say(format!("  {}", program.describe()));
         }
         let of_families = self.families.iter().flat_map(|family| {
             family
@@ -133,7 +163,8 @@ impl Row {
                 .iter()
                 .map(move |words| format!("IPv{}: {words}", family.family))
         });
-        for surprise in self.surprises.iter().cloned().chain(of_families) {
+        let all = self.surprises.iter().chain(&self.too_costly).cloned();
+        for surprise in all.chain(of_families) {
             say(format!("  FAILED: {surprise}"));
         }
     }

@@ -23,7 +23,7 @@ use std::time::Duration;
 /// Queries a second: as many as an emulated machine manages beside all the rest.
 const RATE_QPS: u32 = 300;
 /// How long anything that should happen may take: long, because an emulated machine may share its core with others.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Healthy traffic before the fault, in which nothing may happen.
 const STEADY: Duration = Duration::from_secs(2);
 /// Long enough that the link can be looked at while it is down and its server answers again. Not longer: a probe that
@@ -88,7 +88,7 @@ fn run(
     let expected = if has_tcx(&report.kernel) { "tcx" } else { "clsact" };
     ensure!(egress == expected, "answers are counted by {egress}, not by {expected}");
     (report.ingress, report.egress) = (Some(ingress), Some(egress));
-    report.programs = programs::loaded()?;
+    report.loaded = programs::loaded()?;
 
     lab.start_traffic(RATE_QPS)?;
     wait_until_armed(&mut lab, start, family)?;

@@ -25,6 +25,9 @@ const MOUNTS: [(&str, &str); 6] = [
 /// decompress them on their own.
 const COMPRESSED: i32 = 4;
 
+/// Only kernels with `PREEMPT_RT` have this file.
+const REALTIME: &str = "/sys/kernel/realtime";
+
 /// Makes the machine usable, runs the program that `make` gives, and powers the machine off when it has ended.
 ///
 /// The work is done by a child: processes that lost their parent come to the first process, and somebody has to bury
@@ -35,6 +38,11 @@ pub(crate) fn boot_and_run(make: impl FnOnce() -> Command) -> Result<()> {
         eprintln!("anycast-vm-guest: error: {error:#}");
     }
     match power_off()? {}
+}
+
+/// Whether the kernel says that it is one with `PREEMPT_RT`.
+pub(crate) fn is_preempt_rt() -> bool {
+    fs::read_to_string(REALTIME).is_ok_and(|flag| flag.trim() == "1")
 }
 
 fn prepare() -> Result<()> {

@@ -1,6 +1,6 @@
 //! `anycast-vm-guest`: the first process of a virtual machine that `cargo xtask vm` boots. It makes the machine usable,
-//! runs the lab with the real daemon for each address family, and the tests of the kernel programs, says what came of
-//! it, and powers the machine off.
+//! runs the lab with the real daemon for each address family, loads the kernel programs with all their settings and runs
+//! their tests, says what came of it, and powers the machine off.
 
 mod failover;
 mod machine;
@@ -8,7 +8,7 @@ mod programs;
 
 use anycast_tests::binaries::Binaries;
 use anycast_tests::node::Family;
-use anycast_tests::vm::{MESSAGE_PORT, Message, PROGRAMS, Report};
+use anycast_tests::vm::{Loaded, MESSAGE_PORT, Message, PROGRAM_TESTS, PROGRAMS, Report};
 use anyhow::{Context, Result};
 use std::fs::File;
 use std::io::Write;
@@ -56,10 +56,12 @@ fn check() -> Result<()> {
     host.progress(format!("Linux {kernel} runs"))?;
     let mut report = Report {
         kernel,
+        preempt_rt: machine::is_preempt_rt(),
         link_kind: None,
         ingress: None,
         egress: None,
         families: Vec::new(),
+        loaded: Loaded::default(),
         programs: Vec::new(),
         surprises: Vec::new(),
     };
@@ -67,9 +69,17 @@ fn check() -> Result<()> {
     for family in Family::ALL {
         failover::check(family, &binaries, &mut report, &mut host)?;
     }
+    host.progress("loading the kernel programs with all their settings")?;
+    match programs::measure(&report.loaded) {
+        Ok(measured) => report.programs = measured,
+        Err(error) => report.surprises.push(format!("the kernel programs: {error:#}")),
+    }
+    if let Err(error) = programs::check_settings(&report) {
+        report.surprises.push(format!("{error:#}"));
+    }
     host.progress("testing the kernel programs with crafted packets")?;
     if let Err(error) = programs::test(&mut host) {
-        report.surprises.push(format!("{PROGRAMS}: {error:#}"));
+        report.surprises.push(format!("{PROGRAMS}/{PROGRAM_TESTS}: {error:#}"));
     }
     host.tell(&Message::Report(report))
 }
