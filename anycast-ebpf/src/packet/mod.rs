@@ -7,6 +7,8 @@ mod fast;
 mod icmp;
 mod link;
 mod network;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod tunnel;
 
