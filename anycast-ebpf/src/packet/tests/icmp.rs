@@ -123,3 +123,30 @@ fn a_quote_that_contradicts_itself_is_malformed() {
         assert_eq!(leaving(&frame), Err(Unclassified::Malformed), "{family:?} {first:x}");
     }
 }
+
+#[test]
+fn a_later_fragment_is_no_message() {
+    for family in Family::ALL {
+        let mut quoted = family.udp(Ingress, 53, &QUERY);
+        let message = family.port_unreachable(&quoted);
+        let fragment = match family {
+            Family::V4 => {
+                let mut packet = message;
+                packet[7] = 185;
+                packet
+            }
+            Family::V6 => with_extensions(&message, &[(44, &[0, 5, 0xc8, 0, 0, 0, 1])]),
+        };
+        // An echo reply, for one, is what its request was, byte by byte: it may look like a message anywhere.
+        assert_eq!(
+            leaving(&family.frame(&fragment)),
+            Err(Unclassified::LaterFragment),
+            "{family:?}"
+        );
+        if family == Family::V4 {
+            quoted[7] = 185;
+            let frame = family.frame(&family.port_unreachable(&quoted));
+            assert_eq!(leaving(&frame), Err(Unclassified::LaterFragment), "in the quote");
+        }
+    }
+}

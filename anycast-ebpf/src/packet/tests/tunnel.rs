@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{Egress, Ingress, NO_TUNNELS, QUERY, TUNNELS, with_extensions, with_options};
+use crate::testing::{Egress, Ingress, NO_TUNNELS, QUERY, TUNNELS, udp, with_extensions, with_options};
 
 const IP_IN_IP: Tunnels = Tunnels {
     ip_in_ip: true,
@@ -225,5 +225,20 @@ fn a_tunnel_cut_before_the_inner_payload_is_truncated() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn a_later_fragment_of_a_tunnel_has_no_inner_packet() {
+    let query = Family::V4.udp(Ingress, 53, &QUERY);
+    for mut packet in [
+        Family::V4.ip(Ingress, 4, &query),
+        Family::V4.ip(Ingress, 17, &udp(Ingress, 6080, &query)),
+    ] {
+        packet[7] = 185;
+        assert_eq!(
+            read_with(TUNNELS, Family::V4, &packet),
+            Err(Unclassified::LaterFragment)
+        );
     }
 }
