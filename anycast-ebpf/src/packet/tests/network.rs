@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{Ingress, QUERY, set_ipv4_length, with_extensions, with_options};
+use crate::testing::{ACK, Ingress, QUERY, set_ipv4_length, with_extensions, with_options};
 
 const HOP_BY_HOP: (u8, &[u8]) = (0, &[0, 1, 4, 0, 0, 0, 0]);
 const ROUTING: (u8, &[u8]) = (43, &[0, 0, 0, 0, 0, 0, 0]);
@@ -104,11 +104,12 @@ fn ipv6_extension_headers_are_followed_four_deep() {
 
 #[test]
 fn the_payload_of_ipv6_lacks_its_extension_headers() {
-    let packet = with_extensions(&query(Family::V6), &[DESTINATION, FIRST_FRAGMENT]);
+    let segment = Family::V6.tcp(Ingress, 53, ACK, b"hello");
+    let packet = with_extensions(&segment, &[DESTINATION, FIRST_FRAGMENT]);
     let Ok(Followed::Flow(flow)) = frame_of(Family::V6, &packet) else {
-        panic!("a datagram")
+        panic!("a segment")
     };
-    assert_eq!(flow.transport_bytes, Some(20));
+    assert_eq!(flow.transport_bytes, Some(25));
     let mut packet = packet;
     packet[4..6].copy_from_slice(&[0, 23]);
     assert_eq!(
@@ -126,14 +127,21 @@ fn a_length_of_zero_says_nothing() {
         let Ok(Followed::Flow(flow)) = frame_of(family, &packet) else {
             panic!("a datagram")
         };
-        assert_eq!(flow.transport_bytes, None, "{family:?}");
+        assert_eq!(flow.transport_bytes, Some(20), "{family:?}: UDP says it itself");
         assert_eq!(flow.head, head(&QUERY), "{family:?}");
+        let mut packet = family.tcp(Ingress, 53, ACK, b"");
+        packet[place..place + 2].fill(0);
+        let Ok(Followed::Flow(flow)) = frame_of(family, &packet) else {
+            panic!("a segment")
+        };
+        assert_eq!(flow.transport_bytes, None, "{family:?}");
     }
     // As Linux makes large segments of IPv6: a hop-by-hop header with the length.
-    let mut packet = with_extensions(&query(Family::V6), &[(0, &[0, 0xc2, 4, 0, 1, 0, 0])]);
+    let segment = Family::V6.tcp(Ingress, 53, ACK, b"");
+    let mut packet = with_extensions(&segment, &[(0, &[0, 0xc2, 4, 0, 1, 0, 0])]);
     packet[4..6].fill(0);
     let Ok(Followed::Flow(flow)) = frame_of(Family::V6, &packet) else {
-        panic!("a datagram")
+        panic!("a segment")
     };
     assert_eq!((flow.transport, flow.transport_bytes), (62, None));
 }
@@ -149,13 +157,14 @@ fn what_is_neither_udp_nor_tcp_is_nobodys_business() {
 }
 
 #[test]
-fn a_wrong_length_is_not_the_length_of_the_frame() {
-    let mut packet = query(Family::V4);
-    packet.extend_from_slice(&[0; 14]);
-    assert_eq!(frame_of(Family::V4, &packet), dns(Family::V4, 34, &QUERY), "padding");
-    set_ipv4_length(&mut packet);
-    let Ok(Followed::Flow(flow)) = frame_of(Family::V4, &packet) else {
-        panic!("a datagram")
+fn the_length_is_that_of_the_header_not_of_the_frame() {
+    let bytes = |packet: &[u8]| match frame_of(Family::V4, packet) {
+        Ok(Followed::Flow(flow)) => flow.transport_bytes,
+        other => panic!("a segment, not {other:?}"),
     };
-    assert_eq!(flow.transport_bytes, Some(34));
+    let mut packet = Family::V4.tcp(Ingress, 53, ACK, b"");
+    packet.extend_from_slice(&[0; 6]);
+    assert_eq!(bytes(&packet), Some(20), "padding");
+    set_ipv4_length(&mut packet);
+    assert_eq!(bytes(&packet), Some(26), "payload");
 }

@@ -91,9 +91,10 @@ fn check(packet: &[u8], view: View) {
     if let Ok(Followed::Flow(flow)) = read(packet, view) {
         let header_bytes = if flow.service.protocol() == PROTOCOL_TCP { 20 } else { 8 };
         assert!(flow.transport + header_bytes <= packet.len(), "{flow:?}");
+        let has_head = flow.transport_bytes.is_some_and(|bytes| bytes >= 20) && packet.len() >= flow.transport + 20;
         assert_eq!(
             flow.head.is_known,
-            flow.service.protocol() == PROTOCOL_UDP && packet.len() >= flow.transport + 20,
+            flow.service.protocol() == PROTOCOL_UDP && has_head,
             "{flow:?}"
         );
         if flow.service.protocol() == PROTOCOL_TCP {

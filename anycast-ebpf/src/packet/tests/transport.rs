@@ -116,3 +116,16 @@ fn a_header_beyond_the_end_is_truncated() {
     let cut = &frame[..frame.len() - 1];
     assert_eq!(tcp(&cut, &flow), Err(Unclassified::Truncated));
 }
+
+#[test]
+fn what_pads_a_frame_is_no_payload_of_udp() {
+    for family in Family::ALL {
+        for length in 0..12 {
+            let mut frame = family.frame(&family.udp(Ingress, 53, &QUERY[..length]));
+            frame.resize(frame.len() + 18, 0);
+            let flow = flow_of(&frame);
+            assert_eq!(flow.head, Head::UNKNOWN, "{family:?} {length}");
+            assert_eq!(flow.transport_bytes, Some(8 + length as u16), "{family:?}");
+        }
+    }
+}
