@@ -8,6 +8,8 @@ mod generic;
 mod ike;
 mod ntp;
 mod quic;
+#[cfg(test)]
+mod tests;
 mod wireguard;
 
 pub(crate) use dns::rcode;
