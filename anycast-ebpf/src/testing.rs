@@ -16,6 +16,9 @@ pub(crate) const CLIENT_PORT: u16 = 40_000;
 /// A DNS query header.
 pub(crate) const QUERY: [u8; 12] = [0x12, 0x34, 0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, 0];
 
+/// The answer to it.
+pub(crate) const ANSWER: [u8; 12] = [0x12, 0x34, 0x84, 0x00, 0, 1, 0, 1, 0, 0, 0, 0];
+
 pub(crate) const FIN: u8 = 0x01;
 pub(crate) const SYN: u8 = 0x02;
 pub(crate) const RST: u8 = 0x04;
