@@ -22,3 +22,5 @@ pub mod layout;
 pub mod packet;
 pub mod record;
 pub mod table;
+#[cfg(test)]
+mod testing;

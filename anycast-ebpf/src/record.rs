@@ -226,3 +226,6 @@ fn record_unclassified<M: Memory>(memory: &M, reason: Unclassified) {
         memory.increment(counter);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,8 @@ mod generic;
 mod ike;
 mod ntp;
 mod quic;
+#[cfg(test)]
+mod tests;
 mod wireguard;
 
 pub(crate) use dns::rcode;
@@ -156,13 +158,19 @@ impl Classifier {
     }
 }
 
-/// Bytes of a UDP payload.
+/// The start of a UDP payload. What pads a short frame is none of it.
 #[inline(always)]
 fn payload<'packet, const N: usize, P: Packet>(
     packet: &'packet P,
     flow: &Flow,
 ) -> Result<&'packet [u8; N], Unclassified> {
     const UDP_HEADER_BYTES: usize = 8;
+    if flow
+        .transport_bytes
+        .is_some_and(|bytes| usize::from(bytes) < UDP_HEADER_BYTES + N)
+    {
+        return Err(Unclassified::Truncated);
+    }
     packet
         .bytes(flow.transport + UDP_HEADER_BYTES)
         .ok_or(Unclassified::Truncated)

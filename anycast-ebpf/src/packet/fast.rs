@@ -135,12 +135,19 @@ impl Plain<'_> {
             transport_bytes,
             header,
         } = self;
-        let head = match protocol {
-            PROTOCOL_UDP if usize::from(u16::from_be(short(header, 4)?)) >= UDP_HEADER_BYTES => Head {
-                is_known: true,
-                word: u32::from_ne_bytes(chunk(header, UDP_HEADER_BYTES)?),
-            },
-            PROTOCOL_TCP => Head::UNKNOWN,
+        let (transport_bytes, head) = match protocol {
+            PROTOCOL_UDP => {
+                let length = u16::from_be(short(header, 4)?);
+                if usize::from(length) < UDP_HEADER_BYTES + Head::PAYLOAD_BYTES {
+                    return None;
+                }
+                let head = Head {
+                    is_known: true,
+                    word: u32::from_ne_bytes(chunk(header, UDP_HEADER_BYTES)?),
+                };
+                (length, head)
+            }
+            PROTOCOL_TCP => (transport_bytes, Head::UNKNOWN),
             _ => return None,
         };
         let (source_port, destination_port) = (short(header, 0)?, short(header, 2)?);

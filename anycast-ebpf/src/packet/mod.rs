@@ -8,6 +8,8 @@ mod fast;
 mod icmp;
 mod link;
 mod network;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod tunnel;
 
@@ -93,7 +95,8 @@ pub struct Flow {
     pub client_port: u16,
     /// Where its UDP or TCP header starts, in bytes from the start of the packet.
     pub transport: usize,
-    /// Bytes of header and payload by the IP header; `None` for a jumbogram, which doesn't say.
+    /// Bytes of header and payload by the header of UDP, or by the IP header of TCP, whose own doesn't say; `None` for
+    /// a jumbogram, which doesn't either. What follows them in the packet is padding.
     pub transport_bytes: Option<u16>,
     /// The start of the payload of a UDP datagram.
     pub head: Head,

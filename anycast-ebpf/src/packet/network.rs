@@ -1,7 +1,7 @@
 //! Layer 3: from an IP header to what it carries.
 
 use super::{Packet, blur::blurred, link::Start};
-use crate::layout::{PROTOCOL_TCP, PROTOCOL_UDP, Unclassified, halves, ipv4_mapped};
+use crate::layout::{Unclassified, halves, ipv4_mapped};
 
 pub(super) const IPV4_HEADER_BYTES: usize = 20;
 const IPV6_HEADER_BYTES: usize = 40;
@@ -52,9 +52,8 @@ fn ipv4<P: Packet>(packet: &P, offset: usize) -> Result<Datagram, Unclassified> 
     if header[0] >> 4 != 4 || usize::from(header_bytes) < IPV4_HEADER_BYTES {
         return Err(Unclassified::Malformed);
     }
-    let protocol = header[9];
-    let has_ports = protocol == PROTOCOL_UDP || protocol == PROTOCOL_TCP;
-    if has_ports && u16::from_be_bytes([header[6], header[7]]) & 0x1fff != 0 {
+    // Of whatever protocol: what it carries may look like the start of a tunnelled packet or of an ICMP message.
+    if u16::from_be_bytes([header[6], header[7]]) & 0x1fff != 0 {
         return Err(Unclassified::LaterFragment);
     }
     let payload_bytes = match u16::from_be_bytes([header[2], header[3]]) {
@@ -64,7 +63,7 @@ fn ipv4<P: Packet>(packet: &P, offset: usize) -> Result<Datagram, Unclassified> 
     Ok(Datagram {
         source: ipv4_mapped(u32::from_ne_bytes([header[12], header[13], header[14], header[15]])),
         destination: ipv4_mapped(u32::from_ne_bytes([header[16], header[17], header[18], header[19]])),
-        protocol,
+        protocol: header[9],
         payload: offset + usize::from(header_bytes),
         payload_bytes,
     })

@@ -20,13 +20,15 @@ pub(super) fn udp<P: Packet>(packet: &P, datagram: &Datagram, direction: Directi
     ] = packet
         .bytes::<UDP_HEADER_BYTES>(datagram.payload)
         .ok_or(Unclassified::Truncated)?;
-    if usize::from(u16::from_be_bytes([length_high, length_low])) < UDP_HEADER_BYTES {
+    let length = u16::from_be_bytes([length_high, length_low]);
+    if usize::from(length) < UDP_HEADER_BYTES {
         return Err(Unclassified::Malformed);
     }
     let source = u16::from_ne_bytes([source_0, source_1]);
     let destination = u16::from_ne_bytes([destination_0, destination_1]);
     Ok(Followed::Flow(Flow {
-        head: head(packet, datagram.payload + UDP_HEADER_BYTES),
+        transport_bytes: Some(length),
+        head: head(packet, datagram.payload + UDP_HEADER_BYTES, length),
         ..flow(datagram, PROTOCOL_UDP, (source, destination), direction)
     }))
 }
@@ -52,7 +54,10 @@ pub(super) fn tcp_flow<P: Packet>(
 }
 
 #[inline(always)]
-fn head<P: Packet>(packet: &P, payload: usize) -> Head {
+fn head<P: Packet>(packet: &P, payload: usize, udp_length: u16) -> Head {
+    if usize::from(udp_length) < UDP_HEADER_BYTES + Head::PAYLOAD_BYTES {
+        return Head::UNKNOWN;
+    }
     match packet.bytes::<{ Head::PAYLOAD_BYTES }>(payload) {
         Some(&[a, b, c, d, ..]) => Head {
             is_known: true,

@@ -1,175 +1,218 @@
-//! Frames, and what carries them through the loaded programs.
+//! Packets between a client and the services.
 
-use anycast_ebpf::{classify::Classifier, layout::UNCLASSIFIED_REASONS};
-use anycast_tests::prerequisite;
-use anycast_user::datapath::{Datapath, LoadSettings, Reading, Service};
-use aya::programs::{Program, SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp};
-use etherparse::PacketBuilder;
+use etherparse::{
+    Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, IpNumber, Ipv4Header, Ipv6Header, TcpHeader, UdpHeader, icmpv4,
+    icmpv6,
+};
 
-pub(crate) const CLIENT: [u8; 4] = [198, 51, 100, 7];
-pub(crate) const CLIENT_V6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
+use anycast_ebpf::packet::Direction;
+
+pub(crate) use Direction::{Egress, Ingress};
+
+pub(crate) const CLIENT_PORT: u16 = 40_000;
 pub(crate) const SERVICE: [u8; 4] = [192, 0, 2, 53];
 pub(crate) const SERVICE_V6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0x53, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x53];
-
-/// Index of the IPv4 service in [`services`].
-pub(crate) const V4: usize = 0;
-/// Index of the IPv6 service in [`services`].
-pub(crate) const V6: usize = 1;
-
-pub(crate) const XDP_PASS: u32 = 2;
-/// `TC_ACT_UNSPEC` and `TCX_NEXT`.
-pub(crate) const TC_NEXT: u32 = u32::MAX;
 
 pub(crate) const QUERY: [u8; 12] = [0x12, 0x34, 0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, 0];
 pub(crate) const ANSWER: [u8; 12] = [0x12, 0x34, 0x84, 0x00, 0, 1, 0, 1, 0, 0, 0, 0];
 pub(crate) const SERVFAIL_TRUNCATED: [u8; 12] = [0x12, 0x34, 0x82, 0x02, 0, 1, 0, 0, 0, 0, 0, 0];
 
-pub(crate) fn services() -> Vec<Service> {
-    vec![
-        Service::new(SERVICE, 53, Classifier::DnsUdp),
-        Service::new(SERVICE_V6, 53, Classifier::DnsUdp),
-        // Others in the table, so that a hit is a choice.
-        Service::new(SERVICE, 5353, Classifier::DnsUdp),
-        Service::new([192, 0, 2, 54], 53, Classifier::DnsUdp),
-    ]
-}
+pub(crate) const FIN: u8 = 0x01;
+pub(crate) const SYN: u8 = 0x02;
+pub(crate) const RST: u8 = 0x04;
+pub(crate) const ACK: u8 = 0x10;
 
-/// The loaded programs, or `None` where they can't be: said on stderr, a failure where everything is required.
-pub(crate) fn load() -> Option<Datapath> {
-    prerequisite("programs", Datapath::load(&services(), &LoadSettings::default()))
-}
+pub(crate) const VLAN: u16 = 0x8100;
+pub(crate) const SERVICE_VLAN: u16 = 0x88a8;
 
+const PROTOCOL_TCP: u8 = 6;
+const PROTOCOL_UDP: u8 = 17;
+
+/// An IP version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hook {
-    XdpIngress,
-    TcIngress,
-    TcEgress,
+pub(crate) enum Family {
+    V4,
+    V6,
 }
 
-pub(crate) const INGRESS: [Hook; 2] = [Hook::XdpIngress, Hook::TcIngress];
-pub(crate) const ALL: [Hook; 3] = [Hook::XdpIngress, Hook::TcIngress, Hook::TcEgress];
+pub(crate) const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
-pub(crate) fn run(
-    datapath: &mut Datapath,
-    hook: Hook,
-    frame: &[u8],
-    context: Option<&[u8]>,
-) -> (TestRunResult, Vec<u8>) {
-    let mut out = vec![0; frame.len() + 64];
-    let options = TestRunOptions {
-        data_in: Some(frame),
-        data_out: Some(&mut out),
-        ctx_in: context,
-        ..Default::default()
-    };
-    let name = match hook {
-        Hook::XdpIngress => "ingress_xdp",
-        Hook::TcIngress => "ingress_tc",
-        Hook::TcEgress => "egress_tc",
-    };
-    let program: &mut Program = datapath.ebpf_mut().program_mut(name).expect("the program");
-    let result = match hook {
-        Hook::XdpIngress => <&mut Xdp>::try_from(program).expect("XDP").test_run(options),
-        Hook::TcIngress | Hook::TcEgress => <&mut SchedClassifier>::try_from(program).expect("tc").test_run(options),
+impl Family {
+    /// The length of the IP header without options.
+    pub(crate) const fn header_bytes(self) -> usize {
+        match self {
+            Self::V4 => 20,
+            Self::V6 => 40,
+        }
     }
-    .expect("a test run");
-    out.truncate(result.data_size_out as usize);
-    (result, out)
-}
 
-/// Whether the kernel takes a frame for a test run: XDP wants an Ethernet header (as drivers do), tc the fixed IP header
-/// too where the frame claims to have one.
-pub(crate) fn is_runnable(hook: Hook, frame: &[u8]) -> bool {
-    let least = match (hook, frame.get(12..14)) {
-        (Hook::TcIngress | Hook::TcEgress, Some([0x08, 0x00])) => 14 + 20,
-        (Hook::TcIngress | Hook::TcEgress, Some([0x86, 0xdd])) => 14 + 40,
-        _ => 14,
-    };
-    frame.len() >= least
-}
-
-/// Runs a frame and checks what must hold for every one: passed, and not a byte changed.
-pub(crate) fn pass(datapath: &mut Datapath, hook: Hook, frame: &[u8]) {
-    let (result, out) = run(datapath, hook, frame, None);
-    let verdict = if hook == Hook::XdpIngress { XDP_PASS } else { TC_NEXT };
-    assert_eq!(result.return_value, verdict, "{hook:?} must pass {frame:02x?}");
-    assert_eq!(out, frame, "{hook:?} must not change a byte");
-}
-
-/// What `hook` adds to the counters of a service.
-pub(crate) fn counted(datapath: &mut Datapath, hook: Hook, service: usize, frame: &[u8]) -> Reading {
-    let bank = datapath.bank();
-    let before = bank.read(service);
-    pass(datapath, hook, frame);
-    let after = bank.read(service);
-    let mut responses = after.responses;
-    for (response, before) in responses.iter_mut().zip(before.responses) {
-        *response -= before;
+    /// Its number where IP carries it.
+    pub(crate) const fn protocol(self) -> u8 {
+        match self {
+            Self::V4 => 4,
+            Self::V6 => 41,
+        }
     }
-    Reading {
-        queries: after.queries - before.queries,
-        answers: after.answers - before.answers,
-        packets_in: after.packets_in - before.packets_in,
-        packets_out: after.packets_out - before.packets_out,
-        truncated: after.truncated - before.truncated,
-        responses,
-        hints: after.hints - before.hints,
-        local_sources: after.local_sources - before.local_sources,
+
+    /// An IP packet between the client with this last number and the service address.
+    pub(crate) fn ip_of(self, host: u8, direction: Direction, protocol: u8, payload: &[u8]) -> Vec<u8> {
+        let length = payload.len() as u16;
+        let mut packet = match self {
+            Self::V4 => {
+                let (source, destination) = ends(direction, client(host), SERVICE);
+                Ipv4Header::new(length, 64, IpNumber(protocol), source, destination)
+                    .expect("a short payload")
+                    .to_bytes()
+                    .to_vec()
+            }
+            Self::V6 => {
+                let (source, destination) = ends(direction, client_v6(host), SERVICE_V6);
+                let header = Ipv6Header {
+                    payload_length: length,
+                    next_header: IpNumber(protocol),
+                    hop_limit: 64,
+                    source,
+                    destination,
+                    ..Default::default()
+                };
+                header.to_bytes().to_vec()
+            }
+        };
+        packet.extend_from_slice(payload);
+        packet
+    }
+
+    /// An IP packet between a client and the service address.
+    pub(crate) fn ip(self, direction: Direction, protocol: u8, payload: &[u8]) -> Vec<u8> {
+        self.ip_of(7, direction, protocol, payload)
+    }
+
+    /// An IP packet with a datagram between a client and the service at `port`.
+    pub(crate) fn udp(self, direction: Direction, port: u16, payload: &[u8]) -> Vec<u8> {
+        self.udp_of(CLIENT_PORT, direction, port, payload)
+    }
+
+    /// An IP packet with a datagram between a client's port and the service at `port`.
+    pub(crate) fn udp_of(self, client_port: u16, direction: Direction, port: u16, payload: &[u8]) -> Vec<u8> {
+        let (source_port, destination_port) = ends(direction, client_port, port);
+        let header = UdpHeader {
+            source_port,
+            destination_port,
+            length: 8 + payload.len() as u16,
+            checksum: 0,
+        };
+        self.ip(direction, PROTOCOL_UDP, &[&header.to_bytes(), payload].concat())
+    }
+
+    /// An IP packet with a segment between a client's port and the service at `port`.
+    pub(crate) fn tcp_of(
+        self,
+        client_port: u16,
+        direction: Direction,
+        port: u16,
+        flags: u8,
+        payload: &[u8],
+    ) -> Vec<u8> {
+        let (source_port, destination_port) = ends(direction, client_port, port);
+        let mut header = TcpHeader::new(source_port, destination_port, 1, 65_535);
+        header.fin = flags & FIN != 0;
+        header.syn = flags & SYN != 0;
+        header.rst = flags & RST != 0;
+        header.ack = flags & ACK != 0;
+        self.ip(direction, PROTOCOL_TCP, &[&header.to_bytes(), payload].concat())
+    }
+
+    /// An IP packet with a segment between a client and the service at `port`.
+    pub(crate) fn tcp(self, direction: Direction, port: u16, flags: u8, payload: &[u8]) -> Vec<u8> {
+        self.tcp_of(CLIENT_PORT, direction, port, flags, payload)
+    }
+
+    /// An IP packet in which the service address says port unreachable, and quotes an IP packet.
+    pub(crate) fn port_unreachable(self, quoted: &[u8]) -> Vec<u8> {
+        let (protocol, header) = match self {
+            Self::V4 => {
+                let kind = Icmpv4Type::DestinationUnreachable(icmpv4::DestUnreachableHeader::Port);
+                (1, Icmpv4Header::new(kind).to_bytes().to_vec())
+            }
+            Self::V6 => {
+                let kind = Icmpv6Type::DestinationUnreachable(icmpv6::DestUnreachableCode::Port);
+                (58, Icmpv6Header::new(kind).to_bytes().to_vec())
+            }
+        };
+        self.ip(Egress, protocol, &[&header, quoted].concat())
+    }
+
+    /// Puts an IP packet on an Ethernet, behind a tag for each of `tags`.
+    pub(crate) fn tagged(self, tags: &[u16], ip: &[u8]) -> Vec<u8> {
+        let ethertype: u16 = match self {
+            Self::V4 => 0x0800,
+            Self::V6 => 0x86dd,
+        };
+        let mut frame = vec![2; 12];
+        for tag in tags {
+            frame.extend(tag.to_be_bytes());
+            frame.extend([0, 5]);
+        }
+        frame.extend(ethertype.to_be_bytes());
+        frame.extend(ip);
+        frame
+    }
+
+    /// Puts an IP packet on an Ethernet.
+    pub(crate) fn frame(self, ip: &[u8]) -> Vec<u8> {
+        self.tagged(&[], ip)
+    }
+
+    /// A frame with a DNS query.
+    pub(crate) fn query(self) -> Vec<u8> {
+        self.frame(&self.udp(Ingress, 53, &QUERY))
+    }
+
+    /// A frame with a DNS answer.
+    pub(crate) fn answer(self, message: &[u8; 12]) -> Vec<u8> {
+        self.frame(&self.udp(Egress, 53, message))
     }
 }
 
-/// All counters of all services and reasons.
-pub(crate) fn everything(datapath: &Datapath) -> (Vec<Reading>, [u64; UNCLASSIFIED_REASONS]) {
-    let bank = datapath.bank();
-    (
-        (0..bank.services()).map(|service| bank.read(service)).collect(),
-        bank.unclassified(),
-    )
+pub(crate) const fn client(host: u8) -> [u8; 4] {
+    [198, 51, 100, host]
 }
 
-pub(crate) fn query() -> Reading {
-    Reading {
-        queries: 1,
-        packets_in: 1,
-        ..Reading::default()
+pub(crate) const fn client_v6(host: u8) -> [u8; 16] {
+    [0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, host]
+}
+
+/// Source and destination.
+fn ends<T>(direction: Direction, client: T, service: T) -> (T, T) {
+    match direction {
+        Ingress => (client, service),
+        Egress => (service, client),
     }
 }
 
-pub(crate) fn answer(response: usize, truncated: bool) -> Reading {
-    let mut reading = Reading {
-        answers: 1,
-        packets_out: 1,
-        truncated: truncated.into(),
-        ..Reading::default()
-    };
-    reading.responses[response] = 1;
-    reading
+/// Puts `options` into an IPv4 packet behind its header. Their length is a multiple of four.
+pub(crate) fn with_options(ip: &[u8], options: &[u8]) -> Vec<u8> {
+    let (header, payload) = ip.split_at(20);
+    let mut packet = [header, options, payload].concat();
+    packet[0] = 0x45 + (options.len() / 4) as u8;
+    let length = packet.len() as u16;
+    packet[2..4].copy_from_slice(&length.to_be_bytes());
+    packet
 }
 
-pub(crate) fn v4(source: [u8; 4], destination: [u8; 4], ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
-    let mut frame = Vec::new();
-    PacketBuilder::ethernet2([2; 6], [4; 6])
-        .ipv4(source, destination, 64)
-        .udp(ports.0, ports.1)
-        .write(&mut frame, payload)
-        .expect("a frame");
-    frame
-}
-
-pub(crate) fn v6(source: [u8; 16], destination: [u8; 16], ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
-    let mut frame = Vec::new();
-    PacketBuilder::ethernet2([2; 6], [4; 6])
-        .ipv6(source, destination, 64)
-        .udp(ports.0, ports.1)
-        .write(&mut frame, payload)
-        .expect("a frame");
-    frame
-}
-
-pub(crate) fn query_v4() -> Vec<u8> {
-    v4(CLIENT, SERVICE, (40000, 53), &QUERY)
-}
-
-pub(crate) fn query_v6() -> Vec<u8> {
-    v6(CLIENT_V6, SERVICE_V6, (40000, 53), &QUERY)
+/// Puts extension headers into an IPv6 packet: the kind of each, and its bytes but for the next kind.
+pub(crate) fn with_extensions(ip: &[u8], extensions: &[(u8, &[u8])]) -> Vec<u8> {
+    let (header, payload) = ip.split_at(40);
+    let mut packet = header.to_vec();
+    let mut place = 6;
+    for (kind, bytes) in extensions {
+        packet[place] = *kind;
+        place = packet.len();
+        packet.push(header[6]);
+        packet.extend_from_slice(bytes);
+    }
+    packet.extend_from_slice(payload);
+    let length = (packet.len() - 40) as u16;
+    packet[4..6].copy_from_slice(&length.to_be_bytes());
+    packet
 }

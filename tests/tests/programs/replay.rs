@@ -10,8 +10,9 @@ use anycast_user::{
 };
 
 use crate::{
-    differential::{crafted, mutate},
-    frames::{ANSWER, CLIENT, CLIENT_V6, QUERY, SERVICE, SERVICE_V6, V4, V6, load, v4, v6},
+    differential::{mutate, shapes},
+    frames::{ANSWER, Egress, FAMILIES, Family, Ingress, QUERY},
+    node::Node,
 };
 
 const FRAMES: usize = 20_000;
@@ -19,7 +20,7 @@ const SEED: u64 = 53;
 /// Of the kinds that [`Pcap::new`] takes: Ethernet, raw IP, loopback, Linux cooked.
 const LINK_TYPES: [u32; 8] = [1, 101, 228, 229, 0, 108, 113, 276];
 
-/// The services of [`services`](crate::frames::services) that the packets here are for.
+/// The services of [`services`](crate::node::services) that the packets here are for.
 const SERVICES: &str = r#"
 [[link]]
 name = "anycast0"
@@ -39,15 +40,15 @@ fn replay(capture: &Pcap) -> Outcome {
 
 #[test]
 fn any_packet_is_taken() {
-    if load().is_none() {
+    if Node::shared().is_none() {
         return;
     }
-    let crafted = crafted();
+    let shapes = shapes();
     let mut random = fastrand::Rng::with_seed(SEED);
     for link_type in LINK_TYPES {
         let mut capture = Pcap::new(link_type);
         for number in 0..FRAMES {
-            let mut frame = crafted[number % crafted.len()].clone();
+            let mut frame = shapes[number % shapes.len()].frame.clone();
             mutate(&mut random, &mut frame);
             // Most of these are of addresses only with their own header, so half of them lose it.
             let skipped = if random.bool() {
@@ -75,25 +76,25 @@ fn any_packet_is_taken() {
 
 #[test]
 fn packets_of_any_length_are_counted() {
-    if load().is_none() {
+    if Node::shared().is_none() {
         return;
     }
     let mut capture = Pcap::new(Pcap::ETHERNET);
     let lengths = [0, 500, 1472, 2000, 4000, 9000, 60_000];
     for length in lengths {
         let with_header = |header: &[u8]| [header, &vec![0; length]].concat();
-        capture.push(&v4(CLIENT, SERVICE, (40_000, 53), &with_header(&QUERY)));
-        capture.push(&v4(SERVICE, CLIENT, (53, 40_000), &with_header(&ANSWER)));
-        capture.push(&v6(CLIENT_V6, SERVICE_V6, (40_000, 53), &with_header(&QUERY)));
-        capture.push(&v6(SERVICE_V6, CLIENT_V6, (53, 40_000), &with_header(&ANSWER)));
+        for family in FAMILIES {
+            capture.push(&family.frame(&family.udp(Ingress, 53, &with_header(&QUERY))));
+            capture.push(&family.frame(&family.udp(Egress, 53, &with_header(&ANSWER))));
+        }
     }
     for length in 0..14 {
-        capture.push(&v4(CLIENT, SERVICE, (40_000, 53), &QUERY)[..length]);
+        capture.push(&Family::V4.query()[..length]);
     }
     let outcome = replay(&capture);
     assert_eq!((outcome.packets, outcome.other), (4 * 7 + 14, 14));
-    for service in [V4, V6] {
-        let counted = &outcome.services[service].counted;
+    for service in &outcome.services {
+        let counted = &service.counted;
         assert_eq!((counted.queries, counted.answers), (7, 7));
         assert_eq!((counted.packets_in, counted.packets_out), (7, 7));
     }

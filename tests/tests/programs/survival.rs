@@ -16,7 +16,10 @@ use anycast_user::{
     net::Netlink,
 };
 
-use super::frames::{ANSWER, QUERY, load};
+use super::{
+    frames::{ANSWER, QUERY},
+    node::Node,
+};
 
 const SERVICE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 53);
 /// Ample for a packet to be counted.
@@ -24,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
 fn the_next_process_takes_over_what_goes_on_counting() {
-    if load().is_none() {
+    if Node::shared().is_none() {
         return;
     }
     with_bpffs(|bpffs| {
