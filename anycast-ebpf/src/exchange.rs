@@ -12,8 +12,9 @@ use crate::{
     packet::{Direction, Segment},
 };
 
-/// After this long somebody else may have the slot of an exchange that was never answered, in nanoseconds.
-const STALE_NS: u64 = 10_000_000_000;
+/// After this long somebody else may have the slot of an exchange that was not answered, in nanoseconds: what is never
+/// answered, as what a stranger makes up is, must not keep others out.
+const STALE_NS: u64 = 1_000_000_000;
 /// The bit of `since` that is set while the handshake is under way.
 const HANDSHAKE: u64 = 1;
 
@@ -33,6 +34,13 @@ pub(crate) fn follow(
     now: impl Fn() -> u64,
 ) -> Option<Event> {
     let Segment { flags, has_payload } = segment;
+    if flags & Segment::RST != 0 {
+        // Whatever was under way is over: the slot is free.
+        if atomic::load(&exchange.tag) == hash.tag() {
+            latency::release(&exchange.tag, hash);
+        }
+        return None;
+    }
     match direction {
         Direction::Egress => {
             let since = atomic::load(&exchange.since);
@@ -45,6 +53,8 @@ pub(crate) fn follow(
                 Event::Answer
             })
         }
+        // What comes with the end of a connection, such as TLS's close_notify, asks for nothing.
+        Direction::Ingress if flags & Segment::FIN != 0 => None,
         Direction::Ingress if has_payload => {
             let is_open = atomic::load(&exchange.tag) == hash.tag() && atomic::load(&exchange.since) & HANDSHAKE == 0;
             (!is_open && take(exchange, latency, hash, 0, now)).then(|| {
@@ -52,16 +62,17 @@ pub(crate) fn follow(
                 Event::Query
             })
         }
-        Direction::Ingress if server_speaks_first => match flags & (Segment::SYN | Segment::RST | Segment::ACK) {
+        Direction::Ingress if server_speaks_first => match flags & (Segment::SYN | Segment::ACK) {
             Segment::SYN => {
                 take(exchange, latency, hash, HANDSHAKE, now);
                 None
             }
             Segment::ACK => {
-                let since = atomic::load(&exchange.since);
-                let completes = atomic::load(&exchange.tag) == hash.tag() && since & HANDSHAKE != 0;
+                let completes =
+                    atomic::load(&exchange.tag) == hash.tag() && atomic::load(&exchange.since) & HANDSHAKE != 0;
                 completes.then(|| {
-                    atomic::store(&exchange.since, since & !HANDSHAKE);
+                    // From here on the client waits for the server, and not the other way round.
+                    atomic::store(&exchange.since, now() & !HANDSHAKE);
                     atomic::add(&latency.sampled, 1);
                     Event::Query
                 })
@@ -72,12 +83,13 @@ pub(crate) fn follow(
     }
 }
 
-/// Takes the slot, unless another connection waits in it for an answer.
+/// Takes the slot, unless another connection waits in it for an answer. A handshake doesn't keep it: anybody can begin one.
 #[inline(always)]
 fn take(exchange: &Exchange, latency: &Latency, hash: Hash, handshake: u64, now: impl Fn() -> u64) -> bool {
     let now = now();
     let owner = atomic::load(&exchange.tag);
-    let is_free = owner == 0 || owner == hash.tag() || now.saturating_sub(atomic::load(&exchange.since)) > STALE_NS;
+    let since = atomic::load(&exchange.since);
+    let is_free = owner == 0 || owner == hash.tag() || since & HANDSHAKE != 0 || now.saturating_sub(since) > STALE_NS;
     if is_free {
         latency::replace(&exchange.tag, &exchange.since, hash, now & !HANDSHAKE | handshake);
     } else {

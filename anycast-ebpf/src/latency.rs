@@ -54,15 +54,16 @@ pub const fn bucket_start(bucket: usize) -> u64 {
 pub(crate) struct Hash(u64);
 
 impl Hash {
-    /// Two multiplications by the odd `secret`. It is no cryptographic hash; it has to be unforeseeable for somebody who
-    /// sees none of its values.
+    /// A multiplication by the odd `secret` for each part, between which the upper half, where multiplication mixes best,
+    /// is folded onto the lower. It is no cryptographic hash; it has to be unforeseeable for somebody who sees none of its
+    /// values.
     #[inline(always)]
     pub(crate) const fn new(secret: u64, slot: &Slot, flow: &Flow, id: u64) -> Self {
         let [high, low] = flow.client;
-        let near = low ^ (slot.service as u64) << 16 ^ flow.client_port as u64;
-        let hash = (near ^ secret).wrapping_mul(secret);
-        let hash = (hash.rotate_left(32) ^ high ^ id).wrapping_mul(secret);
-        Self(hash ^ hash >> 32)
+        let ends = (slot.service as u64) << 16 | flow.client_port as u64;
+        let hash = fold((low ^ secret).wrapping_mul(secret));
+        let hash = fold((hash ^ high.rotate_left(32) ^ ends).wrapping_mul(secret));
+        Self(fold(fold(hash ^ id).wrapping_mul(secret)))
     }
 
     #[inline(always)]
@@ -89,14 +90,24 @@ impl Hash {
     }
 }
 
+#[inline(always)]
+const fn fold(hash: u64) -> u64 {
+    hash ^ hash >> 32
+}
+
+/// After this long a query with the same ends and ID is another one, in nanoseconds.
+const STALE_NS: u64 = 10_000_000_000;
+
 /// A sampled query came. One that is repeated while its first is under way is the same transaction.
 #[inline(always)]
 pub(crate) fn open(transaction: &Transaction, latency: &Latency, hash: Hash, now: impl FnOnce() -> u64) {
-    if atomic::load(&transaction.tag) == hash.tag() {
+    let now = now();
+    if atomic::load(&transaction.tag) == hash.tag() && now.saturating_sub(atomic::load(&transaction.since)) <= STALE_NS
+    {
         return;
     }
     atomic::add(&latency.sampled, 1);
-    if replace(&transaction.tag, &transaction.since, hash, now()) {
+    if replace(&transaction.tag, &transaction.since, hash, now) {
         atomic::add(&latency.overwritten, 1);
     }
 }
@@ -110,13 +121,19 @@ pub(crate) fn replace(tag: &AtomicU64, since: &AtomicU64, hash: Hash, time: u64)
     previous != 0
 }
 
-/// An answer to a sampled query left.
+/// An answer to a sampled query left. `counts_mismatch`: a query has only one.
 #[inline(always)]
-pub(crate) fn close(transaction: &Transaction, latency: &Latency, hash: Hash, now: impl FnOnce() -> u64) {
+pub(crate) fn close(
+    transaction: &Transaction,
+    latency: &Latency,
+    hash: Hash,
+    counts_mismatch: bool,
+    now: impl FnOnce() -> u64,
+) {
     let since = atomic::load(&transaction.since);
     if atomic::load(&transaction.tag) == hash.tag() && release(&transaction.tag, hash) {
         add(latency, now().wrapping_sub(since));
-    } else {
+    } else if counts_mismatch {
         atomic::add(&latency.mismatched, 1);
     }
 }

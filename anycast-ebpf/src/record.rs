@@ -184,7 +184,8 @@ fn record_message<M: Memory>(
         let now = || memory.now();
         match direction {
             Direction::Ingress => latency::open(transaction, latency, hash, now),
-            Direction::Egress => latency::close(transaction, latency, hash, now),
+            // Without an ID there may be any number of answers to a query.
+            Direction::Egress => latency::close(transaction, latency, hash, id != 0, now),
         }
     }
 }
@@ -200,7 +201,6 @@ fn record_segment<M: Memory>(
 ) {
     if direction == Direction::Egress && segment.flags & Segment::RST != 0 {
         memory.increment(&counters.hints);
-        return;
     }
     let hash = Hash::new(atomic::load(&services.settings.secret), slot, flow, 0);
     let (Some(exchange), Some(latency)) = (

@@ -13,7 +13,13 @@ pub const MULTIPLIERS_TRIED: u32 = 1 << 18;
 #[inline(always)]
 #[must_use]
 pub const fn slot_of(multiplier: u64, key: &ServiceKey) -> usize {
-    top_bits(multiplier, key.address, key.endpoint.rotate_right(32), TABLE_SLOTS)
+    // Multiplied too: left as it is it would cancel differences of the address, under every multiplier.
+    top_bits(
+        multiplier,
+        key.address,
+        key.endpoint.wrapping_mul(multiplier),
+        TABLE_SLOTS,
+    )
 }
 
 /// The slot of an address that is no client's, likewise. Always below [`LOCAL_SLOTS`].
@@ -126,7 +132,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::layout::{LOCAL_ADDRESSES_MAX, PROTOCOL_UDP, SERVICES_MAX};
+    use crate::layout::{LOCAL_ADDRESSES_MAX, PROTOCOL_TCP, PROTOCOL_UDP, SERVICES_MAX};
 
     fn services(keys: impl IntoIterator<Item = ServiceKey>) -> Vec<Slot> {
         (0..)
@@ -167,6 +173,25 @@ mod tests {
         }
         assert!(locals.iter().all(|&local| is_local(&table, local)));
         assert!(!is_local(&table, key(LOCAL_ADDRESSES_MAX).address));
+    }
+
+    #[test]
+    fn differences_of_port_and_protocol_do_not_cancel_those_of_the_address() {
+        let keys: Vec<ServiceKey> = (0..=255)
+            .flat_map(|octet| {
+                let mut v6 = [0x20; 16];
+                v6[14] = octet;
+                [
+                    ServiceKey::ipv4([192, 0, octet, 1], PROTOCOL_UDP, 53),
+                    ServiceKey::ipv4([192, 0, octet ^ 0x17, 1], PROTOCOL_TCP, 53),
+                    ServiceKey::ipv6(v6, PROTOCOL_UDP, 53),
+                    ServiceKey::ipv6(v6, PROTOCOL_TCP, 853),
+                ]
+            })
+            .collect();
+        for keys in keys.chunks(SERVICES_MAX) {
+            filled(&services(keys.iter().copied()), &[]);
+        }
     }
 
     #[test]

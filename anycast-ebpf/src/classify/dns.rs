@@ -6,6 +6,9 @@ use crate::{
     packet::{Direction, Flow, Packet},
 };
 
+/// Keeps the ID 0 from looking like none.
+const HAS_ID: u64 = 1 << 16;
+
 /// Reads the header. Whatever its opcode: NOTIFY and UPDATE are answered too.
 ///
 /// A payload too short for a DNS header is no message. `flow.head` has the four bytes if they are there, so that the
@@ -16,7 +19,7 @@ pub(super) fn message<P: Packet>(_: &P, flow: &Flow, _: Direction) -> Result<Mes
         return Err(Unclassified::Truncated);
     }
     let [id_high, id_low, flags, codes] = flow.head.word.to_ne_bytes();
-    let id = u64::from(u16::from_ne_bytes([id_high, id_low]));
+    let id = HAS_ID | u64::from(u16::from_ne_bytes([id_high, id_low]));
     if flags & 0x80 == 0 {
         return Ok(Message::Query { id });
     }

@@ -24,7 +24,8 @@ use crate::{
 pub enum Message {
     /// It asks for an answer.
     Query {
-        /// What its answer will have in common with it besides address and port, or zero.
+        /// What its answer will have in common with it besides address and port; zero if there is nothing, so that any
+        /// number of packets may answer it.
         id: u64,
     },
     /// It answers.
@@ -149,6 +150,12 @@ impl Classifier {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|classifier| classifier.name() == name)
+    }
+
+    /// Whether a sample of its transactions is timed: of TCP all are, and of what is never answered none.
+    #[must_use]
+    pub const fn is_sampled(self) -> bool {
+        self.protocol() == PROTOCOL_UDP && !self.is_one_way()
     }
 
     /// Whether nothing ever answers, so that silence says nothing.

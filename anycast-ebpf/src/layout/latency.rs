@@ -16,7 +16,8 @@ pub struct Latency {
     pub sampled: AtomicU64,
     /// Samples that were lost because another one needed their slot before their answer came.
     pub overwritten: AtomicU64,
-    /// Answers to sampled transactions that were not under way: late, repeated, or overwritten before.
+    /// Answers to sampled transactions that were not under way: late, repeated, or overwritten before. Not counted where
+    /// messages have no ID, as a query may have any number of answers then.
     pub mismatched: AtomicU64,
     /// Exchanges of a TCP service that were not followed because their slot was taken.
     pub not_followed: AtomicU64,

@@ -162,8 +162,10 @@ pub struct Settings {
     pub sample_mask: AtomicU64,
     /// Keys the hash of transactions, so that nobody outside can choose which are sampled. Odd, and never zero.
     pub secret: AtomicU64,
+    /// No number from this one on has ever been given to a service.
+    pub numbers_given: AtomicU64,
     /// Fills the cache line; always zero.
-    pub reserved: [u64; 5],
+    pub reserved: [u64; 4],
 }
 
 /// All that user space tells the programs. It fills the table that isn't active and then makes it the active one, so the

@@ -25,6 +25,8 @@ pub(super) struct Datagram {
     pub(super) protocol: u8,
     /// Where the payload starts, in bytes from the start of the packet.
     pub(super) payload: usize,
+    /// Whether the header is one of IPv6.
+    pub(super) is_ipv6: bool,
     /// Bytes of payload; `None` where the header doesn't say (jumbograms, and segments that the kernel has put together).
     pub(super) payload_bytes: Option<u16>,
 }
@@ -64,6 +66,7 @@ fn ipv4<P: Packet>(packet: &P, offset: usize) -> Result<Datagram, Unclassified> 
         source: ipv4_mapped(u32::from_ne_bytes([header[12], header[13], header[14], header[15]])),
         destination: ipv4_mapped(u32::from_ne_bytes([header[16], header[17], header[18], header[19]])),
         protocol: header[9],
+        is_ipv6: false,
         payload: offset + usize::from(header_bytes),
         payload_bytes,
     })
@@ -142,6 +145,7 @@ fn ipv6<P: Packet>(packet: &P, offset: usize) -> Result<Datagram, Unclassified> 
         source: halves([s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15]),
         destination: halves(*destination),
         protocol,
+        is_ipv6: true,
         payload,
         payload_bytes,
     })

@@ -20,7 +20,11 @@ pub(super) fn udp<P: Packet>(packet: &P, datagram: &Datagram, direction: Directi
     ] = packet
         .bytes::<UDP_HEADER_BYTES>(datagram.payload)
         .ok_or(Unclassified::Truncated)?;
-    let length = u16::from_be_bytes([length_high, length_low]);
+    let length = match u16::from_be_bytes([length_high, length_low]) {
+        // Meant for jumbograms (RFC 2675), and taken by Linux for "as long as the packet" in any.
+        0 if datagram.is_ipv6 => datagram.payload_bytes.unwrap_or(u16::MAX),
+        length => length,
+    };
     if usize::from(length) < UDP_HEADER_BYTES {
         return Err(Unclassified::Malformed);
     }
@@ -93,6 +97,8 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// The flag of a last segment.
+    pub const FIN: u8 = 0x01;
     /// The flag of a first segment.
     pub const SYN: u8 = 0x02;
     /// The flag of a refusal.

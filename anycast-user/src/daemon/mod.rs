@@ -149,6 +149,10 @@ impl Watching<'_> {
         let looks: Arc<[Look]> = plan.links.iter().map(|_| Look::default()).collect();
         let (events, told) = mpsc::channel(EVENTS_WAITING);
         let services = plan.links.iter().flat_map(|link| &link.services);
+        let timed: Vec<usize> = (0..)
+            .zip(services.clone())
+            .filter_map(|(index, service)| service.protocol.is_sampled().then_some(index))
+            .collect();
         let prober = Prober::start(2 * names.services.len())?;
         tell_scheduling("prober", prober.scheduling);
         let sampler = Sampler::start(Parts {
@@ -175,7 +179,7 @@ impl Watching<'_> {
         let ended = tokio::select! {
             () = teller.run(told, &status, report_interval) => ended_by_itself(),
             () = served => ended_by_itself(),
-            () = keep_to_budget(status.bank(), &sample_rate) => ended_by_itself(),
+            () = keep_to_budget(status.bank(), &timed, &sample_rate) => ended_by_itself(),
             ended = look_after(plan, &looks, &sampler) => ended,
             ended = follow(Arc::clone(&uplinks), config.uplinks.is_none(), &status) => ended.map(|never| match never {}),
             () = ends.come() => Ok(()),

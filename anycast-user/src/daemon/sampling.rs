@@ -13,16 +13,17 @@ use crate::{
 /// How often the rate of queries is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Sets how many transactions are sampled by how many queries there were in the last second, for ever.
-pub(super) async fn keep_to_budget(bank: &Bank, rate: &SampleRate) {
+/// Sets how many transactions are sampled by how many queries there were in the last second, for ever. `sampled` says of
+/// which services, by index.
+pub(super) async fn keep_to_budget(bank: &Bank, sampled: &[usize], rate: &SampleRate) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     ticks.tick().await; // The first is immediate.
-    let (mut before, mut at) = (queries(bank), MonotonicTime::now());
+    let (mut before, mut at) = (queries(bank, sampled), MonotonicTime::now());
     let mut exponent = SampleRate::AT_START;
     loop {
         ticks.tick().await;
-        let (queries, now) = (queries(bank), MonotonicTime::now());
+        let (queries, now) = (queries(bank, sampled), MonotonicTime::now());
         let seconds = now.since(at).as_secs_f64().max(1e-3);
         let wanted = sample_exponent(queries.saturating_sub(before) as f64 / seconds, exponent);
         if wanted != exponent {
@@ -33,8 +34,9 @@ pub(super) async fn keep_to_budget(bank: &Bank, rate: &SampleRate) {
     }
 }
 
-fn queries(bank: &Bank) -> u64 {
-    (0..bank.services())
-        .map(|service| bank.queries_and_answers(service).0)
+fn queries(bank: &Bank, services: &[usize]) -> u64 {
+    services
+        .iter()
+        .map(|&service| bank.queries_and_answers(service).0)
         .sum()
 }

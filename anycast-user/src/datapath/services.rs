@@ -103,19 +103,25 @@ impl ServiceTable {
     pub(super) fn of(ebpf: &Ebpf, cpus: u32) -> Result<Self, DatapathError> {
         let words = size_of::<Services>() / size_of::<u64>();
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        Ok(Self {
+        let mut table = Self {
             mapping: Arc::new(Mapping::of(ebpf, "SERVICES", words, protection)?),
             cpus,
             changed: None,
             services: Vec::new(),
             local_addresses: BTreeSet::new(),
-        })
+        };
+        if !table.active_slots().is_empty() {
+            // Of an earlier process, which may have changed it just now.
+            table.changed = Some(Instant::now());
+        }
+        Ok(table)
     }
 
     /// Makes `services` the ones that are counted, and returns their numbers. One that was there before keeps its number
     /// and with it its counters; packets are counted all the while, by the old table or the new one.
     ///
-    /// A number that a service had which is gone is given to another one only when no other is free. Waits for up to a
+    /// A number that a service had which is gone is given to another one, with what it has counted, only when there is none
+    /// that never was a service's. Waits for up to a
     /// second when the last change was just before.
     pub(super) fn update(
         &mut self,
@@ -125,7 +131,8 @@ impl ServiceTable {
         if services.len() > SERVICES_MAX {
             return Err(DatapathError::TooManyServices(services.len()));
         }
-        let numbers = numbers(&self.active_slots(), services);
+        let never_given = self.settings().numbers_given.load(Relaxed).min(SERVICES_MAX as u64);
+        let numbers = numbers(&self.active_slots(), never_given as u16, services);
         let mut table = Box::new(Table::EMPTY);
         let slots = slots(services, &numbers, self.cpus);
         let locals = locals(services, local_addresses);
@@ -138,10 +145,16 @@ impl ServiceTable {
         let target = self.table(inactive);
         // SAFETY: the source is a whole table. The target lies in the mapping, which is as large as `Services`, is
         // writable and aligned, and there are no references to it here. The programs don't read the table that isn't
-        // active: this daemon has waited since it was, and an earlier one is gone, which takes longer.
+        // active: whoever made it so, this daemon has waited since it was.
         unsafe { target.copy_from_nonoverlapping(&raw const *table, 1) };
         // After what was written above.
         self.settings().active.store(inactive, Release);
+        let highest = numbers
+            .iter()
+            .copied()
+            .max()
+            .map_or(0, |highest| u64::from(highest) + 1);
+        self.settings().numbers_given.fetch_max(highest, Relaxed);
         self.changed = Some(Instant::now());
         self.services = services.to_vec();
         self.local_addresses = local_addresses.iter().copied().collect();
@@ -209,8 +222,9 @@ impl SampleRate {
     }
 }
 
-/// Numbers for `services`, those of `before` where they are the same.
-fn numbers(before: &[Slot], services: &[Service]) -> Vec<u16> {
+/// Numbers for `services`: those of `before` where they are the same, else ones that no service has ever had, which are
+/// those from `never_given` on, else ones of services that are gone, the longest gone first.
+fn numbers(before: &[Slot], never_given: u16, services: &[Service]) -> Vec<u16> {
     let kept: HashMap<(ServiceKey, u16), u16> = before
         .iter()
         .map(|slot| ((slot.key, slot.classifier), slot.service))
@@ -222,9 +236,10 @@ fn numbers(before: &[Slot], services: &[Service]) -> Vec<u16> {
         .copied()
         .filter(|number| !staying.contains(number))
         .collect();
-    let all = 0..SERVICES_MAX as u16;
-    let unused = all.filter(|number| !staying.contains(number) && !leaving.contains(number));
-    let mut free = unused.chain(leaving.iter().copied());
+    let gone = (0..never_given).filter(|number| !staying.contains(number) && !leaving.contains(number));
+    let mut free = (never_given..SERVICES_MAX as u16)
+        .chain(gone)
+        .chain(leaving.iter().copied());
     services
         .iter()
         .map_while(|service| known(service).or_else(|| free.next()))
@@ -247,24 +262,24 @@ mod tests {
     fn a_service_that_stays_keeps_its_number() {
         let [a, b, c] = [1, 2, 3].map(|last| service(last, Classifier::DnsUdp));
         let first = [a.clone(), b.clone()];
-        let given = numbers(&[], &first);
+        let given = numbers(&[], 0, &first);
         assert_eq!(given, [0, 1]);
         let before = slots(&first, &given, 4);
         assert_eq!(
-            numbers(&before, &[c.clone(), b.clone()]),
+            numbers(&before, 2, &[c.clone(), b.clone()]),
             [2, 1],
             "its place is not given away"
         );
-        assert_eq!(numbers(&before, &[b, a, c]), [1, 0, 2], "the order says nothing");
+        assert_eq!(numbers(&before, 2, &[b, a, c]), [1, 0, 2], "the order says nothing");
     }
 
     #[test]
     fn another_classifier_or_protocol_is_another_service() {
         let dns = [service(1, Classifier::DnsUdp)];
         let before = slots(&dns, &[7], 4);
-        assert_eq!(numbers(&before, &dns), [7]);
-        assert_eq!(numbers(&before, &[service(1, Classifier::Udp)]), [0]);
-        assert_eq!(numbers(&before, &[service(1, Classifier::Tcp)]), [0]);
+        assert_eq!(numbers(&before, 8, &dns), [7]);
+        assert_eq!(numbers(&before, 8, &[service(1, Classifier::Udp)]), [8]);
+        assert_eq!(numbers(&before, 8, &[service(1, Classifier::Tcp)]), [8]);
     }
 
     #[test]
@@ -276,12 +291,16 @@ mod tests {
             })
             .collect();
         let before = slots(&many[..2], &[0, 1], 1);
-        let given = numbers(&before, &many[2..]);
-        assert_eq!(given.first(), Some(&2));
-        let given = numbers(&before, &many[1..]);
-        assert_eq!(given.first(), Some(&1));
-        let given = numbers(&slots(&many, &numbers(&[], &many), 1), &[service(2, Classifier::Tcp)]);
-        assert_eq!(given, [0], "when no other is free");
+        assert_eq!(numbers(&before, 5, &many[2..4]), [5, 6], "2 to 4 were somebody's");
+        let new = service(2, Classifier::Tcp);
+        let max = SERVICES_MAX as u16;
+        assert_eq!(
+            numbers(&before, max, std::slice::from_ref(&new)),
+            [2],
+            "the longest gone, as no other is free"
+        );
+        let full = slots(&many, &numbers(&[], 0, &many), 1);
+        assert_eq!(numbers(&full, max, &[new]), [0], "one that goes");
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod dns {
         message
     }
 
-    const ID: u64 = u16::from_ne_bytes([0x12, 0x34]) as u64;
+    const ID: u64 = 1 << 16 | u16::from_ne_bytes([0x12, 0x34]) as u64;
 
     #[test]
     fn the_flags_tell_queries_from_answers() {

@@ -10,6 +10,7 @@ use crate::{
 
 const MICROSECOND: u64 = 1_000;
 const MILLISECOND: u64 = 1_000 * MICROSECOND;
+const SECOND: u64 = 1000 * MILLISECOND;
 
 /// With another DNS ID.
 fn with_id(mut message: [u8; 12], id: u16) -> [u8; 12] {
@@ -24,7 +25,7 @@ fn two_in_one_slot(family: Family) -> [u16; 2] {
         let Ok(Followed::Flow(flow)) = packet::follow(&&*frame, ethernet(Ingress)) else {
             panic!("a datagram")
         };
-        Hash::new(SECRET, &slot(family, DNS), &flow, u64::from(id.to_be())).transaction()
+        Hash::new(SECRET, &slot(family, DNS), &flow, 1 << 16 | u64::from(id.to_be())).transaction()
     };
     let first = place(0);
     let second = (1..=u16::MAX)
@@ -220,4 +221,20 @@ fn a_clock_that_goes_back_takes_forever_and_panics_nowhere() {
     node.at(MILLISECOND).datagram(Family::V4, DNS, Ingress, &QUERY);
     node.at(0).datagram(Family::V4, DNS, Egress, &ANSWER);
     assert_eq!(node.timed(Family::V4, DNS).buckets, [bucket(u64::MAX)]);
+}
+
+#[test]
+fn a_query_that_comes_again_much_later_is_another_one() {
+    let mut node = Node::new();
+    node.datagram(Family::V4, DNS, Ingress, &QUERY);
+    node.at(600 * SECOND).datagram(Family::V4, DNS, Ingress, &QUERY);
+    node.at(600 * SECOND + MILLISECOND)
+        .datagram(Family::V4, DNS, Egress, &ANSWER);
+    let expected = Timed {
+        buckets: vec![bucket(MILLISECOND)],
+        sampled: 2,
+        overwritten: 1,
+        ..Timed::default()
+    };
+    assert_eq!(node.timed(Family::V4, DNS), expected);
 }

@@ -156,12 +156,16 @@ fn a_hung_server_has_queries_and_no_answers() {
 #[test]
 fn a_greeting_answers_the_end_of_the_handshake() {
     let mut node = Node::new();
-    handshake(&node, SMTP, PORT);
+    node.segment(SMTP, PORT, Ingress, SYN, b"");
+    node.segment(SMTP, PORT, Egress, SYN | ACK, b"");
+    // What the client takes to end the handshake is not the server's time.
+    node.at(SECOND);
+    node.segment(SMTP, PORT, Ingress, ACK, b"");
     assert_eq!(exchanged(&node, SMTP), (1, 0));
     // Nothing more is asked for by what is acknowledged again.
     node.segment(SMTP, PORT, Ingress, ACK, b"");
     assert_eq!(exchanged(&node, SMTP), (1, 0));
-    node.at(MILLISECOND);
+    node.at(SECOND + MILLISECOND);
     node.segment(SMTP, PORT, Egress, ACK, b"220 mail.example ESMTP\r\n");
     node.segment(SMTP, PORT, Ingress, ACK, b"");
     assert_eq!(exchanged(&node, SMTP), (1, 1));
@@ -273,11 +277,11 @@ fn a_slot_that_is_taken_is_left_to_its_owner_until_that_is_stale() {
     };
     send(&node, owner, Ingress, b"request");
     assert_eq!(state(&node), (1, 0, 0));
-    node.at(10 * SECOND);
+    node.at(SECOND);
     send(&node, other, Ingress, b"request");
     send(&node, other, Egress, b"response");
     assert_eq!(state(&node), (1, 0, 1), "neither is counted, so that none is missed");
-    node.at(10 * SECOND + 2);
+    node.at(SECOND + 2);
     send(&node, other, Ingress, b"request");
     assert_eq!(state(&node), (2, 0, 1), "the owner's was never answered");
     send(&node, owner, Egress, b"response");
@@ -291,32 +295,57 @@ fn a_slot_that_is_taken_is_left_to_its_owner_until_that_is_stale() {
 }
 
 #[test]
-fn a_handshake_under_way_holds_a_slot_too() {
-    let [owner, other] = two_in_one_slot(SMTP);
-    let mut node = Node::new();
-    let send = |node: &Node, port, direction, flags, payload| {
+fn a_handshake_keeps_nobody_out() {
+    let [stranger, client] = two_in_one_slot(SMTP);
+    let node = Node::new();
+    let send = |port, direction, flags, payload| {
         let packet = segment(Family::V4, SMTP, port, direction, flags, payload);
         node.packet(Family::V4, direction, &packet);
     };
-    send(&node, owner, Ingress, SYN, b"");
-    for flags in [SYN, ACK] {
-        send(&node, other, Ingress, flags, b"");
+    let state = || {
+        let Counts { queries, answers, .. } = node.counts(Family::V4, SMTP);
+        (queries, answers, node.timed(Family::V4, SMTP).not_followed)
+    };
+    send(stranger, Ingress, SYN, b"");
+    send(client, Ingress, SYN, b"");
+    // Its slot is gone: it is not followed, and misses nothing.
+    send(stranger, Ingress, ACK, b"");
+    send(stranger, Egress, ACK, b"220\r\n");
+    assert_eq!(state(), (0, 0, 0));
+    send(client, Ingress, ACK, b"");
+    assert_eq!(state(), (1, 0, 0));
+    // Whoever waits for an answer keeps it.
+    send(stranger, Ingress, SYN, b"");
+    send(client, Egress, ACK, b"220\r\n");
+    assert_eq!(state(), (1, 1, 1));
+}
+
+#[test]
+fn what_is_refused_keeps_nobody_out() {
+    for from in [Ingress, Egress] {
+        let [stranger, client] = two_in_one_slot(TCP_DNS);
+        let node = Node::new();
+        let send = |port, direction, flags, payload| {
+            let packet = segment(Family::V4, TCP_DNS, port, direction, flags, payload);
+            node.packet(Family::V4, direction, &packet);
+        };
+        send(stranger, Ingress, ACK, b"of no connection");
+        send(stranger, from, RST, b"");
+        send(client, Ingress, ACK, b"request");
+        send(client, Egress, ACK, b"response");
+        let Counts { queries, answers, .. } = node.counts(Family::V4, TCP_DNS);
+        assert_eq!((queries, answers), (2, 1), "{from:?}");
     }
-    send(&node, owner, Ingress, ACK, b"");
-    send(&node, owner, Egress, ACK, b"220\r\n");
-    let Counts { queries, answers, .. } = node.counts(Family::V4, SMTP);
-    assert_eq!((queries, answers), (1, 1));
-    assert_eq!(node.timed(Family::V4, SMTP).not_followed, 1);
-    node.at(20 * SECOND);
-    send(&node, owner, Ingress, SYN, b"");
-    node.at(31 * SECOND);
-    send(&node, other, Ingress, SYN, b"");
-    send(&node, other, Ingress, ACK, b"");
-    assert_eq!(
-        node.counts(Family::V4, SMTP).queries,
-        2,
-        "after ten seconds it is stale"
-    );
+}
+
+#[test]
+fn what_comes_with_the_end_of_a_connection_asks_for_nothing() {
+    let node = Node::new();
+    handshake(&node, TCP_DNS, PORT);
+    node.segment(TCP_DNS, PORT, Ingress, ACK, b"request");
+    node.segment(TCP_DNS, PORT, Egress, ACK, b"response");
+    node.segment(TCP_DNS, PORT, Ingress, FIN | ACK, b"close_notify");
+    assert_eq!(exchanged(&node, TCP_DNS), (1, 1));
 }
 
 #[test]
