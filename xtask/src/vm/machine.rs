@@ -62,6 +62,8 @@ pub(super) struct Ended {
     pub(super) report: Option<Report>,
     /// The results of the tests that ran in it.
     pub(super) tests: Counts,
+    /// What they printed.
+    pub(super) test_output: String,
     /// The end of the kernel's console and of what the emulator said.
     pub(super) console: String,
     /// How the emulator ended by itself; `None` when it was ended.
@@ -92,6 +94,7 @@ pub(super) fn boot(kernel: &Kernel, image: &File, emulate: bool) -> Result<Ended
 fn watch(running: Running) -> Ended {
     let start = Instant::now();
     let mut tests = Counts::default();
+    let mut test_output = String::new();
     let mut report = None;
     let mut spoke = false;
     let mut end = start + running.accelerator.boot_timeout();
@@ -105,7 +108,11 @@ fn watch(running: Running) -> Ended {
         }
         match message {
             Ok(Message::Progress(words)) => say(format!("  {:5.1} s  {words}", start.elapsed().as_secs_f64())),
-            Ok(Message::TestOutput(line)) => tests.read(&line),
+            Ok(Message::TestOutput(line)) => {
+                tests.read(&line);
+                test_output.push_str(&line);
+                test_output.push('\n');
+            }
             Ok(Message::Report(found)) => {
                 report = Some(found);
                 end = Instant::now() + POWER_OFF_TIMEOUT;
@@ -122,6 +129,7 @@ fn watch(running: Running) -> Ended {
     Ended {
         report,
         tests,
+        test_output,
         spoke,
         accelerator,
         console,

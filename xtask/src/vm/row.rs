@@ -38,6 +38,8 @@ pub(super) struct Row {
     #[serde(skip)]
     console: String,
     #[serde(skip)]
+    test_output: String,
+    #[serde(skip)]
     pub(super) figures: Figures,
 }
 
@@ -54,6 +56,7 @@ impl Row {
         let Ended {
             report,
             tests,
+            test_output,
             console,
             accelerator,
             duration,
@@ -116,6 +119,7 @@ impl Row {
             too_costly,
             surprises,
             console,
+            test_output,
             figures,
         }
     }
@@ -126,6 +130,10 @@ impl Row {
         if !self.surprises.is_empty() || self.families.iter().any(|family| !family.ok) {
             say(format!("the end of the console of Linux {}:", self.kernel));
             eprintln!("{}", self.console.trim_end());
+        }
+        if self.program_tests.failed > 0 {
+            say("what the tests of the kernel programs printed:");
+            eprintln!("{}", self.test_output.trim_end());
         }
         say(format!(
             "Linux {} ({}, {:.0} s): {}",
