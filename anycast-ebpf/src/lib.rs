@@ -2,7 +2,7 @@
 //! perfect hash of the service table.
 //!
 //! Everything here is `no_std`, free of I/O and runs on the host as well, so that tests and captures go through the same
-//! code as packets in the kernel. The programs in `main.rs` only fetch bytes, call [`observe`](record::observe) and
+//! code as packets in the kernel. The programs in `main.rs` only fetch bytes, call
 //! [`record`](record::record), and pass the packet.
 
 #![no_std]

@@ -138,6 +138,8 @@ classifiers! {
     tcp {
         /// TCP on which the client speaks first, such as DNS, `DoT` or LDAP: what it sends in one go is a query, the first
         /// payload that comes back its answer.
+        /// What asks for nothing, such as LDAP's unbind or a farewell of TLS in a segment of its own, is a query without
+        /// an answer.
         Tcp = 9, "tcp", server_speaks_first: false;
         /// TCP on which the server speaks first, such as SMTP: the end of the handshake is a query too, and the greeting
         /// its answer.

@@ -65,7 +65,8 @@ pub struct Counters {
     pub queries: Counter,
     /// Answers that left and that this host sent.
     pub answers: Counter,
-    /// All packets that arrived for the service's address and port.
+    /// All packets that arrived for the service's address and port, as the hook sees them: at tc, segments of TCP are put
+    /// together.
     pub packets_in: Counter,
     /// All packets that this host sent from the service's address and port.
     pub packets_out: Counter,

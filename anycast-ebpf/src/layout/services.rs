@@ -120,7 +120,7 @@ impl Slot {
 }
 
 /// The services, and the addresses that are no clients. User space finds a multiplier for each under which no two share
-/// a slot, so a look-up is one multiplication, one load and one comparison.
+/// a slot, so a look-up is a few multiplications, one load and one comparison.
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
 pub struct Table {

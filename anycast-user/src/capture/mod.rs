@@ -1,7 +1,7 @@
 //! Captures of packets: pcap and pcapng files, read one packet at a time.
 //!
-//! Whatever a file holds, reading it ends, in packets or in a [`CaptureError`] that names the packet; and it takes no
-//! more memory than [`MAX_RECORD_BYTES`] and a few buffers, whatever lengths the file claims.
+//! Whatever a file holds, reading it ends, in packets or in a [`CaptureError`] that names the packet; and the
+//! memory it takes is bounded, to a few times [`MAX_RECORD_BYTES`], whatever lengths the file claims.
 
 mod error;
 mod input;
