@@ -3,8 +3,6 @@
 //! Every system call of the polling thread is turned into a signal (`PR_SET_SYSCALL_USER_DISPATCH`, Linux 5.11), so
 //! whatever it is, and however early or late, it would be seen. That needs no privilege.
 
-#![expect(clippy::expect_used, reason = "a helper of tests fails the test")]
-
 use std::{
     cell::Cell,
     io,
@@ -67,7 +65,10 @@ fn a_system_call_would_be_seen() {
     };
     assert!(makes_system_call(getpid).expect("it worked before"));
     assert!(makes_system_call(getpid).expect("it worked before"), "again");
-    assert!(!makes_system_call(|| {}).expect("it worked before"), "and none after that");
+    assert!(
+        !makes_system_call(|| {}).expect("it worked before"),
+        "and none after that"
+    );
 }
 
 #[test]

@@ -131,11 +131,12 @@ impl Bank {
     #[must_use]
     pub fn queries_and_answers(&self, service: usize) -> (u64, u64) {
         let (places, _) = self.of_service(service).as_chunks::<COUNTERS_WORDS>();
-        places
-            .iter()
-            .fold((0, 0), |(queries, answers), [first, second, ..]| {
-                (queries + first.load(Ordering::Relaxed), answers + second.load(Ordering::Relaxed))
-            })
+        places.iter().fold((0, 0), |(queries, answers), [first, second, ..]| {
+            (
+                queries + first.load(Ordering::Relaxed),
+                answers + second.load(Ordering::Relaxed),
+            )
+        })
     }
 
     /// Reads all counters of the `service`th service.
