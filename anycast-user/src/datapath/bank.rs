@@ -10,7 +10,7 @@ use anycast_ebpf::layout::{
 };
 use aya::Ebpf;
 
-use super::{DatapathError, mapping::Counted};
+use super::{DatapathError, SimulatedPrograms, mapping::Counted};
 
 /// The counters of one service, summed over the CPUs. They only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub struct Bank {
     cpus: usize,
 }
 
-const COUNTERS_WORDS: usize = size_of::<Counters>() / size_of::<u64>();
+pub(super) const COUNTERS_WORDS: usize = size_of::<Counters>() / size_of::<u64>();
 const UNCLASSIFIED_WORDS: usize = size_of::<UnclassifiedCounters>() / size_of::<u64>();
 const LATENCY_WORDS: usize = size_of::<Latency>() / size_of::<u64>();
 
@@ -87,16 +87,18 @@ impl Bank {
     }
 
     /// A bank of the same layout in the process's own memory, for this many services and CPUs, at most
-    /// [`SERVICES_MAX`] services: nobody counts in it.
-    pub fn without_programs(services: u16, cpus: usize) -> Result<Self, DatapathError> {
+    /// [`SERVICES_MAX`] services, and what counts in it instead of the programs.
+    pub fn without_programs(services: u16, cpus: usize) -> Result<(Self, SimulatedPrograms), DatapathError> {
         let places = usize::from(services);
-        Ok(Self {
-            counters: Arc::new(Counted::anonymous(places * cpus * COUNTERS_WORDS)?),
+        let (programs, counters) = SimulatedPrograms::new(places * cpus * COUNTERS_WORDS)?;
+        let bank = Self {
+            counters,
             unclassified: Arc::new(Counted::anonymous(cpus * UNCLASSIFIED_WORDS)?),
             latency: Arc::new(Counted::anonymous(places * LATENCY_WORDS)?),
             numbers: (0..services).collect(),
             cpus,
-        })
+        };
+        Ok((bank, programs))
     }
 
     /// The same memory, read as that of other services.
@@ -117,16 +119,24 @@ impl Bank {
         self.numbers.len()
     }
 
+    /// Number of places that a service has in it: one more than the highest number of a CPU.
+    #[must_use]
+    pub const fn cpus(&self) -> usize {
+        self.cpus
+    }
+
     /// Reads the queries and answers of the `service`th service, the two that every tick needs.
     ///
     /// Memory reads only. A service that doesn't exist has none.
     #[must_use]
     pub fn queries_and_answers(&self, service: usize) -> (u64, u64) {
-        self.of_service(service)
-            .chunks_exact(COUNTERS_WORDS)
-            .fold((0, 0), |(queries, answers), counters| {
-                (queries + word(counters, 0), answers + word(counters, 1))
-            })
+        let (places, _) = self.of_service(service).as_chunks::<COUNTERS_WORDS>();
+        places.iter().fold((0, 0), |(queries, answers), [first, second, ..]| {
+            (
+                queries + first.load(Ordering::Relaxed),
+                answers + second.load(Ordering::Relaxed),
+            )
+        })
     }
 
     /// Reads all counters of the `service`th service.
@@ -194,7 +204,8 @@ impl Bank {
 
     /// The `words` of one service.
     fn place<'mapping>(&self, service: usize, counted: &'mapping Counted, words: usize) -> &'mapping [AtomicU64] {
-        let place = |&number: &u16| counted.words().chunks_exact(words).nth(number.into());
+        // Not by `chunks_exact`, which divides: that would be most of what a tick costs.
+        let place = |&number: &u16| counted.words().get(usize::from(number) * words..)?.get(..words);
         self.numbers.get(service).and_then(place).unwrap_or_default()
     }
 }

@@ -12,6 +12,7 @@ mod mapping;
 mod pins;
 mod self_test;
 mod services;
+mod simulated;
 mod test_run;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,7 @@ pub use self::{
         inventory,
     },
     services::{SampleRate, Service, locals, slots},
+    simulated::SimulatedPrograms,
     test_run::{TEST_RUN_MAX_BYTES, TEST_RUN_MIN_BYTES},
 };
 
