@@ -23,7 +23,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn newest(directory: &Path) -> Result<SystemTime, Box<dyn Error>> {
     let mut newest = SystemTime::UNIX_EPOCH;
     for entry in fs::read_dir(directory)? {
-        newest = newest.max(entry?.metadata()?.modified()?);
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        let modified = if metadata.is_dir() {
+            self::newest(&entry.path())?
+        } else {
+            metadata.modified()?
+        };
+        newest = newest.max(modified);
     }
     Ok(newest)
 }
