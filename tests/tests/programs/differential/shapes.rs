@@ -27,6 +27,22 @@ impl Shape {
         }
     }
 
+    /// An Ethernet frame.
+    pub(crate) fn of_frame(frame: &[u8]) -> Self {
+        let ethertype = |tags: usize| {
+            frame
+                .get(12 + 4 * tags..)?
+                .first_chunk()
+                .copied()
+                .map(u16::from_be_bytes)
+        };
+        let is_tag = |tags: &usize| ethertype(*tags).is_some_and(|kind| kind == VLAN || kind == SERVICE_VLAN);
+        Self {
+            frame: frame.to_vec(),
+            link_bytes: 14 + 4 * (0..3).take_while(is_tag).count(),
+        }
+    }
+
     /// The bytes that a hook sees.
     pub(crate) fn seen_by(&self, hook: Hook) -> &[u8] {
         match hook.framing() {
