@@ -7,6 +7,7 @@ use std::{
 };
 
 use anycast_ebpf::packet::Tunnels;
+use anycast_tests::corpus::{self, Input};
 use anycast_user::{
     capture::{Capture, LinkType},
     datapath::LoadSettings,
@@ -16,74 +17,71 @@ use super::pair::Pair;
 use crate::{
     frames::{Egress, Ingress},
     hooks::{ALL, Hook},
-    node::{GUE_PORT, settings},
+    node::settings,
 };
 
-/// The bits of the first byte of a file of the corpus.
-const EGRESS: u8 = 1;
-const IP: u8 = 1 << 1;
-const IP_IN_IP: u8 = 1 << 2;
-const GUE: u8 = 1 << 3;
-
-/// The files in a directory, by name; none if it doesn't exist.
-fn files(directory: &str) -> Vec<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
+/// The captures, by name. None where their directory isn't, as in a virtual machine.
+fn captures() -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
     let entries = match fs::read_dir(&directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
         Err(error) => panic!("{}: {error}", directory.display()),
     };
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    let is_capture = |file: &PathBuf| file.extension().is_some_and(|kind| kind == "pcap" || kind == "pcapng");
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .filter(is_capture)
+        .collect();
     files.sort();
     files
 }
 
 #[test]
 fn of_the_corpus_both_count_the_same() {
-    let files = files("corpus/frame");
-    for tunnels in [0, IP_IN_IP, GUE, IP_IN_IP | GUE] {
-        let inputs: Vec<(&PathBuf, Vec<u8>)> = files
-            .iter()
-            .map(|file| (file, fs::read(file).expect("a file")))
-            .filter(|(_, input)| input.first().is_some_and(|flags| flags & (IP_IN_IP | GUE) == tunnels))
-            .collect();
-        if inputs.is_empty() {
-            continue;
-        }
-        let settings = LoadSettings {
-            tunnels: Tunnels {
-                ip_in_ip: tunnels & IP_IN_IP != 0,
-                gue_port: if tunnels & GUE == 0 { 0 } else { GUE_PORT },
-            },
-            ..settings()
-        };
-        let Some(mut pair) = Pair::load(&settings) else {
-            return;
-        };
-        for (file, input) in inputs {
-            let Some((flags, packet)) = input.split_first() else {
-                continue;
+    let corpus = corpus::read().expect("the corpus");
+    let inputs = || {
+        let parsed = corpus.iter().map(|(name, bytes)| (name, Input::parse(bytes)));
+        parsed.map(|(name, input)| (name, input.expect("an input is not empty")))
+    };
+    let tunnels = |input: &Input<'_>| Tunnels {
+        ip_in_ip: input.looks_through_ip_in_ip(),
+        gue_port: input.gue_port().unwrap_or(0),
+    };
+    for ip_in_ip in [false, true] {
+        for gue_port in [0, Input::GUE_PORT] {
+            let settings = LoadSettings {
+                tunnels: Tunnels { ip_in_ip, gue_port },
+                ..settings()
             };
-            let hooks: &[Hook] = match flags & (EGRESS | IP) {
-                0 => &[Hook::XdpIngress, Hook::TcIngress],
-                EGRESS => &[Hook::TcEgress],
-                IP => &[Hook::TcIngressIp],
-                _ => &[Hook::TcEgressIp],
+            let Some(mut pair) = Pair::load(&settings) else {
+                return;
             };
-            for &hook in hooks {
-                pair.meet(hook, packet);
-                if let Err(disagreement) = pair.compare() {
-                    panic!("{} by {hook:?}: {disagreement}", file.display());
+            for (name, input) in inputs().filter(|(_, input)| tunnels(input) == settings.tunnels) {
+                for &hook in hooks(&input) {
+                    pair.meet(hook, input.frame);
+                    if let Err(disagreement) = pair.compare() {
+                        panic!("{name} by {hook:?}: {disagreement}");
+                    }
                 }
             }
         }
     }
 }
 
+/// By which hooks an input is met.
+fn hooks(input: &Input<'_>) -> &'static [Hook] {
+    match (input.is_egress(), input.starts_with_ip()) {
+        (false, false) => &[Hook::XdpIngress, Hook::TcIngress],
+        (true, false) => &[Hook::TcEgress],
+        (false, true) => &[Hook::TcIngressIp],
+        (true, true) => &[Hook::TcEgressIp],
+    }
+}
+
 #[test]
 fn of_captures_both_count_the_same() {
-    let is_capture = |file: &PathBuf| file.extension().is_some_and(|kind| kind == "pcap" || kind == "pcapng");
-    for file in files("captures").into_iter().filter(is_capture) {
+    for file in captures() {
         let Some(mut pair) = Pair::load(&settings()) else {
             return;
         };

@@ -67,7 +67,10 @@ fn host_and_kernel_count_the_same() {
     progress
         .finish(&json!({"hooks": ALL.len(), "unclassified": total.unclassified}))
         .expect("the report is written");
-    everything_occurred(&total);
+    // Of a few not everything has to occur.
+    if frames >= FRAMES {
+        everything_occurred(&total);
+    }
 }
 
 /// Runs mutated packets on both sides and compares what they count; what that is. `None` where the programs can't be

@@ -1,5 +1,7 @@
 //! Packets by number, each mutated in its own way.
 
+use anycast_tests::corpus::{self, Input};
+
 use super::shapes::{Shape, shapes};
 use crate::frames::CLIENT_PORT;
 
@@ -14,7 +16,12 @@ pub(super) struct Mutations {
 
 impl Mutations {
     pub(super) fn new() -> Self {
-        Self { shapes: shapes() }
+        let mut shapes = shapes();
+        let corpus = corpus::read().expect("the corpus");
+        let inputs = corpus.values().filter_map(|bytes| Input::parse(bytes));
+        let whole = inputs.filter(|input| !input.starts_with_ip() && input.frame.len() >= HEADERS_BYTES);
+        shapes.extend(whole.map(|input| Shape::of_frame(input.frame)));
+        Self { shapes }
     }
 
     /// The packet of a number: always the same.

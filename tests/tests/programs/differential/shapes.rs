@@ -27,6 +27,22 @@ impl Shape {
         }
     }
 
+    /// An Ethernet frame.
+    pub(crate) fn of_frame(frame: &[u8]) -> Self {
+        let ethertype = |tags: usize| {
+            frame
+                .get(12 + 4 * tags..)?
+                .first_chunk()
+                .copied()
+                .map(u16::from_be_bytes)
+        };
+        let is_tag = |tags: &usize| ethertype(*tags).is_some_and(|kind| kind == VLAN || kind == SERVICE_VLAN);
+        Self {
+            frame: frame.to_vec(),
+            link_bytes: 14 + 4 * (0..3).take_while(is_tag).count(),
+        }
+    }
+
     /// The bytes that a hook sees.
     pub(crate) fn seen_by(&self, hook: Hook) -> &[u8] {
         match hook.framing() {
@@ -74,10 +90,12 @@ fn datagrams(family: Family) -> Vec<Vec<u8>> {
 
 /// Queries, answers and others of a protocol over UDP.
 fn messages(classifier: Classifier) -> Vec<(anycast_ebpf::packet::Direction, Vec<u8>)> {
-    let of = |head: &[u8], length: usize| {
-        let mut payload = head.to_vec();
-        payload.resize(length, 0x5a);
-        payload
+    // No two bytes of it are the same.
+    let of = |head: &[u8], length: u8| [head, &(head.len() as u8..length).collect::<Vec<_>>()].concat();
+    let ntp = |first: u8, place: usize| {
+        let mut message = of(&[first], 48);
+        message[place..place + 8].copy_from_slice(b"sometime");
+        message
     };
     let ike = |version: u8, flags: u8| of(&[&[0x11; 16][..], &[33, version, 34, flags]].concat(), 40);
     let marked = |message: Vec<u8>| [vec![0; 4], message].concat();
@@ -87,7 +105,7 @@ fn messages(classifier: Classifier) -> Vec<(anycast_ebpf::packet::Direction, Vec
             (Egress, ANSWER.to_vec()),
             (Egress, SERVFAIL_TRUNCATED.to_vec()),
         ],
-        Classifier::Ntp => vec![(Ingress, of(&[0x23], 48)), (Egress, of(&[0x24], 48))],
+        Classifier::Ntp => vec![(Ingress, ntp(0x23, 40)), (Egress, ntp(0x24, 24))],
         Classifier::Quic => vec![
             (Ingress, of(&[0xc3, 0, 0, 0, 1], 60)),
             (Ingress, of(&[0xd3, 0x6b, 0x33, 0x43, 0xcf], 60)),
@@ -95,9 +113,9 @@ fn messages(classifier: Classifier) -> Vec<(anycast_ebpf::packet::Direction, Vec
             (Egress, of(&[0xe3, 0, 0, 0, 1], 60)),
         ],
         Classifier::WireGuard => vec![
-            (Ingress, of(&[1, 0, 0, 0], 148)),
-            (Egress, of(&[2, 0, 0, 0], 92)),
-            (Egress, of(&[3, 0, 0, 0], 64)),
+            (Ingress, of(b"\x01\0\0\0mine", 148)),
+            (Egress, of(b"\x02\0\0\0hersmine", 92)),
+            (Egress, of(b"\x03\0\0\0mine", 64)),
             (Ingress, of(&[4, 0, 0, 0], 32)),
         ],
         Classifier::Ike => vec![
@@ -193,7 +211,7 @@ fn tunnels(outer: Family) -> Vec<Vec<u8>> {
                 outer.ip(Ingress, inner.protocol(), &packet),
                 gue(&[]),
                 gue(&[0, inner.protocol(), 0, 0]),
-                gue(&[2, inner.protocol(), 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]),
+                gue(&[&[31, inner.protocol(), 0, 0][..], &[7; 124]].concat()),
             ]);
         }
     }
