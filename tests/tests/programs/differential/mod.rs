@@ -152,9 +152,9 @@ fn everything_occurred(total: &Counted) {
     assert!(sum(|(_, samples)| samples.not_followed) > 10);
     // The last one is there to be missed.
     for (service, (reading, samples)) in services().iter().zip(counted).take(counted.len() - 1) {
-        assert!(reading.queries > 10, "queries: {service:?} {reading:?}");
+        assert!(reading.queries > 3, "queries: {service:?} {reading:?}");
         let is_answered = !service.classifier.is_one_way();
-        assert_eq!(reading.answers > 10, is_answered, "answers: {service:?} {reading:?}");
-        assert_eq!(samples.answered > 10, is_answered, "times: {service:?} {samples:?}");
+        assert_eq!(reading.answers > 3, is_answered, "answers: {service:?} {reading:?}");
+        assert_eq!(samples.answered > 3, is_answered, "times: {service:?} {samples:?}");
     }
 }
