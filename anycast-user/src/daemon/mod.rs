@@ -89,9 +89,9 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
         let datapath = load(config, &plan)?;
         let (bank, sample_rate) = (datapath.bank(), datapath.sample_rate());
         counting = datapath.is_pinned();
-        let residents = meet(config.armed, &plan, &datapath.program_numbers(), &teller)?;
-        let bypass = residents.bypass();
+        let residents = meet(&plan, &datapath.program_numbers(), &teller);
         let uplinks = Uplinks::start(datapath, config, &plan.uplinks, residents, &teller)?;
+        let bypass = uplinks.bypass();
         let uplinks = Arc::new(Mutex::new(uplinks));
         let watching = Watching {
             config,

@@ -1,25 +1,20 @@
 //! Strangers on the XDP hooks of the uplinks: met before anything is touched, and watched for afterwards.
 
 use crate::{
-    discover::{DiscoverError, Plan, Residents, Uplink},
+    discover::{Plan, Residents, Uplink},
     event::Notice,
     net::Link,
     report::Teller,
 };
 
-/// Looks who is on the XDP hooks of the uplinks, and tells. An error when links are to be put down and one of them may
-/// carry answers past the counters.
+/// Looks who is on the XDP hooks of the uplinks, and tells. Nobody there keeps the daemon from starting, armed or not: a
+/// link that an earlier run has withdrawn has to come back.
 ///
 /// `ours` are the numbers of this tool's programs, also of those that an earlier run has left there.
-pub(super) fn meet(armed: bool, plan: &Plan, ours: &[u32], teller: &Teller) -> Result<Residents, DiscoverError> {
+pub(super) fn meet(plan: &Plan, ours: &[u32], teller: &Teller) -> Residents {
     let mut residents = Residents::default();
-    for uplink in &plan.uplinks {
-        look(&mut residents, &uplink.link, ours, teller);
-    }
-    match residents.bypass() {
-        Some(reason) if armed => Err(DiscoverError::Bypassed { reason }),
-        _ => Ok(residents),
-    }
+    look_at_all(&mut residents, &plan.uplinks, ours, teller);
+    residents
 }
 
 /// Tells of the services that are only watched.
@@ -91,28 +86,21 @@ mod tests {
     }
 
     #[test]
-    fn an_af_xdp_server_lets_nobody_arm_and_a_filter_does() {
+    fn an_af_xdp_server_may_bypass_and_a_filter_does_not() {
         in_namespace(|namespace| {
             let mut plan = plan(namespace);
             let index = plan.uplinks[0].link.index;
             let filter = bpf::attach_xdp(index, "xdp_filter");
             look_again(namespace, &mut plan);
-            assert_eq!(meet(true, &plan, &[], &teller()).unwrap().bypass(), None);
+            assert_eq!(meet(&plan, &[], &teller()).bypass(), None);
             drop(filter);
 
             let server = bpf::attach_af_xdp(index, "xsk_def_prog");
             look_again(namespace, &mut plan);
-            let error = meet(true, &plan, &[], &teller()).unwrap_err().to_string();
-            assert!(
-                error.contains("up0") && error.contains("`xsk_def_prog`") && error.contains("nothing can be armed"),
-                "{error}"
-            );
-            assert_eq!(error.lines().count(), 1);
-            assert!(
-                meet(false, &plan, &[], &teller()).unwrap().bypass().is_some(),
-                "it can be watched"
-            );
-            assert_eq!(meet(true, &plan, &[server.id], &teller()).unwrap().bypass(), None);
+            let reason = meet(&plan, &[], &teller()).bypass().unwrap();
+            assert!(reason.contains("up0") && reason.contains("`xsk_def_prog`"), "{reason}");
+            assert_eq!(reason.lines().count(), 1);
+            assert_eq!(meet(&plan, &[server.id], &teller()).bypass(), None);
         });
     }
 
@@ -121,7 +109,7 @@ mod tests {
         in_namespace(|namespace| {
             let plan = plan(namespace);
             let index = plan.uplinks[0].link.index;
-            let mut residents = meet(true, &plan, &[], &teller()).unwrap();
+            let mut residents = meet(&plan, &[], &teller());
             let mut bypass = |namespace: &mut Namespace| {
                 let mut uplinks = plan.uplinks.clone();
                 let links = namespace.netlink().links().unwrap();

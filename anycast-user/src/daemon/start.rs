@@ -148,7 +148,8 @@ pub(super) fn engine(config: &Config, plan: &Plan, status: &Status) -> Engine {
         },
         suspicion: SuspicionSettings { floor: config.floor },
         hold_down: config.coming_back.hold_down,
-        bypassed: status.is_bypassed(),
+        // The sampling thread says so before its first tick, and that is told.
+        bypassed: false,
     };
     let links: Vec<LinkSetup> = plan
         .links

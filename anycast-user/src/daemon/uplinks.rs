@@ -153,7 +153,18 @@ impl Uplinks {
                 reason: "there is no uplink any more: nothing is counted, and no route is withdrawn for want of answers",
             });
         }
-        Ok(self.residents.bypass())
+        Ok(self.bypass())
+    }
+
+    /// Why answers may leave past the counters, if they may: by a stranger's program, or by an uplink that can't be watched.
+    pub(super) fn bypass(&self) -> Option<String> {
+        let failing = || {
+            let reason = self.failing.values().next()?;
+            Some(format!(
+                "an uplink is not watched ({reason}): answers may leave uncounted"
+            ))
+        };
+        self.residents.bypass().or_else(failing)
     }
 
     /// The host's addresses come and go as well.

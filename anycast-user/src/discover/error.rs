@@ -64,10 +64,4 @@ pub enum DiscoverError {
         /// Why.
         reason: UplinkError,
     },
-    /// Answers may leave where nobody counts them.
-    #[error("{reason}; nothing can be armed: take that program off, or watch without --arm and `armed = true`")]
-    Bypassed {
-        /// Names the uplink and the program.
-        reason: String,
-    },
 }

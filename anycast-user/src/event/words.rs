@@ -137,8 +137,8 @@ impl fmt::Display for AlertKind {
                  the server"
             }
             Self::Bypassed => {
-                "an XDP program on an uplink may carry answers past the counters (AF_XDP): services are only watched from \
-                 now on, and no route is withdrawn until it is gone"
+                "answers may leave past the counters, by an XDP program on an uplink (AF_XDP) or by an uplink that is not \
+                 watched: services are only watched from now on, and no route is withdrawn until that is over"
             }
         })
     }

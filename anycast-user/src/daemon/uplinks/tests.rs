@@ -175,6 +175,25 @@ fn an_uplink_that_cannot_be_watched_is_remembered_and_tried_again() {
 }
 
 #[test]
+fn as_long_as_an_uplink_cannot_be_watched_answers_may_leave_uncounted() {
+    in_namespace(|namespace| {
+        let (port, _far) = namespace.add_pair("up0", "far0");
+        let Some(mut uplinks) = start(namespace, Some(&["up0", "br0"])) else {
+            return;
+        };
+        assert_eq!(uplinks.look().unwrap(), None);
+        // A second uplink that sees the packets of the first: refused.
+        let bridge = namespace.add_link("br0", "bridge");
+        namespace.set_master(port.index, bridge.index);
+        let reason = uplinks.look().unwrap().unwrap();
+        assert!(reason.contains("br0") && reason.contains("uncounted"), "{reason}");
+        assert_eq!(reason.lines().count(), 1);
+        namespace.delete_link(bridge.index);
+        assert_eq!(uplinks.look().unwrap(), None);
+    });
+}
+
+#[test]
 fn an_address_of_the_host_that_is_new_is_no_client_s() {
     in_namespace(|namespace| {
         let link = uplink(namespace, "up0", "10.0.0.2");

@@ -201,3 +201,16 @@ fn an_observer_is_not_alarmed_by_a_bypass() {
     bypass(&mut world, true);
     assert_eq!((world.state(), world.alerts()), (State::Unarmed, vec![]));
 }
+
+/// As when an armed daemon starts where somebody else's program is.
+#[test]
+fn a_bypass_that_was_there_first_is_told_and_a_link_withdrawn_before_comes_back() {
+    let mut world = World::with(true, Found::WithdrawnByUs, &[None]);
+    bypass(&mut world, true);
+    assert_eq!(world.alerts(), [AlertKind::Bypassed]);
+    world.run(6000);
+    assert!(world.up);
+    world.servers[0] = Server::Hangs;
+    world.run(10_000);
+    assert!(world.up, "and is only watched then");
+}
