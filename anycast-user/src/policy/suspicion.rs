@@ -45,6 +45,9 @@ const BURSTS_UNTIL_SETTLED: usize = 50;
 const DECISIVE: Duration = Duration::from_millis(10);
 /// Silence on the wire while probes are answered: after this, the way out is called broken.
 const EGRESS_BROKEN_AFTER: Duration = Duration::from_secs(2);
+/// The least floor from then on: whoever answered probes all the time that nothing was seen to leave may be answering
+/// its clients where nobody counts, and a pause of a reload must not be its death.
+const EGRESS_BROKEN_FLOOR: Duration = Duration::from_secs(3);
 /// Suspicions that may start at once, and per second: h₁ promises about one a second of a service whose answers come
 /// without clusters, and one that is burstier must not be probed and told of hundreds of times a second.
 const SUSPICIONS: (f64, f64) = (10.0, 1.0);
@@ -98,6 +101,8 @@ struct Doubt {
     stalled: Duration,
     failing: Option<Failing>,
     probes_answered: bool,
+    /// Answers were called lost on their way out.
+    egress_broken: bool,
     blackholed: bool,
 }
 
@@ -155,7 +160,6 @@ impl Suspicion {
                 Verdict::Clear
             };
         }
-        let floor = self.settings.floor;
         let doubt = self.doubt.get_or_insert(Doubt {
             since: now,
             next_burst: now,
@@ -164,8 +168,10 @@ impl Suspicion {
             stalled: Duration::ZERO,
             failing: None,
             probes_answered: false,
+            egress_broken: false,
             blackholed: false,
         });
+        let floor = doubt.floor(self.settings.floor);
         let proof = doubt.failing.filter(|failing| {
             let evidence = assessment.evidence + BURST_NATS * f64::from(failing.bursts);
             (evidence >= assessment.threshold || failing.no_socket)
@@ -182,6 +188,7 @@ impl Suspicion {
             && assessment.silence >= EGRESS_BROKEN_AFTER
             && assessment.evidence >= assessment.threshold
         {
+            doubt.egress_broken = true;
             Verdict::EgressBroken
         } else {
             Verdict::Suspect
@@ -192,7 +199,8 @@ impl Suspicion {
     #[must_use]
     pub fn wants_burst(&self, now: MonotonicTime) -> bool {
         self.doubt.filter(|_| self.probes).is_some_and(|doubt| {
-            let decisive = doubt.failing.map(|failing| failing.decisive(self.settings.floor));
+            let floor = doubt.floor(self.settings.floor);
+            let decisive = doubt.failing.map(|failing| failing.decisive(floor));
             now >= doubt.next_burst || decisive.is_some_and(|due| now >= due && doubt.last_sent < due)
         })
     }
@@ -255,6 +263,17 @@ impl Suspicion {
             if !self.probes {
                 doubt.since = doubt.since.after(unobserved);
             }
+        }
+    }
+}
+
+impl Doubt {
+    /// For how long probes have to fail, when the settings say `floor`.
+    fn floor(&self, floor: Duration) -> Duration {
+        if self.egress_broken {
+            floor.max(EGRESS_BROKEN_FLOOR)
+        } else {
+            floor
         }
     }
 }

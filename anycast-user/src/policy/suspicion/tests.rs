@@ -171,6 +171,36 @@ fn probes_answered_while_nothing_leaves_call_the_egress_broken() {
 }
 
 #[test]
+fn once_the_egress_was_called_broken_a_pause_of_the_server_is_not_its_death() {
+    let silent = Assessment {
+        silence: Duration::from_secs(10),
+        ..evidence(100.0)
+    };
+    let mut suspicion = suspicion(FLOOR);
+    suspicion.tick(at(0), &silent);
+    suspicion.burst(&burst(0, 16, 0));
+    assert_eq!(suspicion.tick(at(2000), &silent), Verdict::EgressBroken);
+    let mut died = None;
+    for time in 2001..7000 {
+        if matches!(suspicion.tick(at(time), &silent), Verdict::Blackholed { .. }) {
+            died = Some(time);
+            break;
+        }
+        if suspicion.wants_burst(at(time)) {
+            suspicion.burst_sent(at(time));
+            // One pause of nearly three seconds, and then it is dead.
+            let answered = if time < 2100 || (2200..2210).contains(&time) {
+                16
+            } else {
+                0
+            };
+            suspicion.burst(&burst(time, answered, 0));
+        }
+    }
+    assert!(died.is_some_and(|time| time >= 5000), "{died:?}");
+}
+
+#[test]
 fn bursts_come_quickly_then_slower_and_settle() {
     let sent = |answered: u8| {
         let mut suspicion = suspicion(Duration::from_secs(60));
