@@ -178,8 +178,12 @@ impl Uplinks {
 
     /// Detaches from what is no uplink any more.
     fn leave(&mut self, links: &[Link], uplinks: &[Uplink], now: MonotonicTime) {
-        let is_new = |uplink: &Uplink| !self.watched.contains_key(&uplink.link.index);
-        let replaced = uplinks.iter().any(is_new);
+        // One that can't be watched is no replacement: it is as new at every look.
+        let replaces = |uplink: &Uplink| {
+            let index = &uplink.link.index;
+            uplink.framing.is_ok() && !self.watched.contains_key(index) && !self.failing.contains_key(index)
+        };
+        let replaced = uplinks.iter().any(replaces);
         self.failing
             .retain(|index, _| uplinks.iter().any(|uplink| uplink.link.index == *index));
         for index in self.datapath.links() {

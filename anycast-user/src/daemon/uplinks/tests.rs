@@ -194,6 +194,38 @@ fn as_long_as_an_uplink_cannot_be_watched_answers_may_leave_uncounted() {
 }
 
 #[test]
+fn an_uplink_that_cannot_be_watched_takes_no_others_place() {
+    in_namespace(|namespace| {
+        let first = uplink(namespace, "up0", "10.0.0.2");
+        let second = uplink(namespace, "up1", "10.0.1.2");
+        namespace.add_default_route(&[("10.0.0.2", &first)]);
+        let Some(mut uplinks) = start(namespace, None) else {
+            return;
+        };
+        assert_eq!(look(&mut uplinks, namespace), ["up0"]);
+        namespace.set_up(first.index, false);
+        let links = namespace.netlink().links().unwrap();
+        let other = |framing| Uplink {
+            link: second.clone(),
+            framing,
+            native_xdp_is_calm: true,
+        };
+        let unwatchable = UplinkError::InVrf { vrf: "red".to_owned() };
+        uplinks.leave(&links, &[other(Err(unwatchable))], MonotonicTime::now());
+        assert!(uplinks.watched.contains_key(&first.index), "no packets can be read");
+        uplinks
+            .failing
+            .insert(second.index, "no hook took the programs".to_owned());
+        uplinks.leave(
+            &links,
+            &[other(framing(&second).map_err(UplinkError::from))],
+            MonotonicTime::now(),
+        );
+        assert!(uplinks.watched.contains_key(&first.index), "no hook took the programs");
+    });
+}
+
+#[test]
 fn an_address_of_the_host_that_is_new_is_no_client_s() {
     in_namespace(|namespace| {
         let link = uplink(namespace, "up0", "10.0.0.2");
