@@ -34,6 +34,9 @@ const REST: u32 = 20;
 /// for a moment only, and some drivers bounce the link when XDP goes off and on.
 const LINGER: Duration = Duration::from_secs(10);
 
+/// Why the kernel refuses XDP with the same error as for a resident where none is. It does not become free by itself.
+const ABOVE: &str = "a device that is made on this interface, such as a macvlan, has an XDP program";
+
 /// The programs, and what they are attached to.
 pub(super) struct Uplinks {
     datapath: Datapath,
@@ -53,10 +56,28 @@ pub(super) struct Uplinks {
 /// An uplink that is watched.
 struct Watched {
     name: String,
-    /// XDP is wanted, and another program is in its place.
+    /// XDP is wanted, and the kernel says that its place is taken.
     waits_for_xdp: bool,
+    /// Another program was seen there since.
+    saw_resident: bool,
+    /// It can't be seen whether the programs are in place, and that was told.
+    unseen: bool,
     /// Since when it has been no uplink.
     unwanted: Option<MonotonicTime>,
+}
+
+impl Watched {
+    /// Whether the programs are where they were put, as far as that can be seen.
+    fn is_in_place(&mut self, datapath: &Datapath, link: &Link) -> bool {
+        let seen = datapath.is_in_place(link);
+        if let Err(error) = &seen
+            && !self.unseen
+        {
+            tracing::warn!("it can't be seen whether the programs are still in place: {error}");
+        }
+        self.unseen = seen.is_err();
+        seen.unwrap_or(true)
+    }
 }
 
 impl Uplinks {
@@ -100,11 +121,14 @@ impl Uplinks {
         } = uplink;
         let name = link.name.as_str();
         let attached = self.datapath.attach(link, self.config.hook, *native_xdp_is_calm)?;
+        let saw_resident = !link.xdp_programs.is_empty();
         if let Some(refused) = &attached.refused {
-            self.teller.notice(&Notice::AttachFallback {
-                uplink: name,
-                reason: &refused.reason,
-            });
+            let reason = if refused.resident && !saw_resident {
+                ABOVE
+            } else {
+                refused.reason.as_str()
+            };
+            self.teller.notice(&Notice::AttachFallback { uplink: name, reason });
         }
         self.teller.notice(&Notice::Attached {
             uplink: name,
@@ -113,6 +137,8 @@ impl Uplinks {
         let watched = Watched {
             name: name.to_owned(),
             waits_for_xdp: attached.refused.is_some_and(|refused| refused.resident),
+            saw_resident,
+            unseen: false,
             unwanted: None,
         };
         self.watched.insert(link.index, watched);
@@ -230,9 +256,10 @@ impl Uplinks {
         if let Some(watched) = self.watched.get_mut(index) {
             // It may have been renamed.
             watched.name.clone_from(name);
-            if watched.waits_for_xdp && xdp_programs.is_empty() {
+            watched.saw_resident |= !xdp_programs.is_empty();
+            if watched.waits_for_xdp && watched.saw_resident && xdp_programs.is_empty() {
                 // Its place is free.
-            } else if self.datapath.is_in_place(&uplink.link).unwrap_or(true) {
+            } else if watched.is_in_place(&self.datapath, &uplink.link) {
                 return;
             } else {
                 self.watched.remove(index);

@@ -8,7 +8,7 @@ use crate::{
     discover::UplinkError,
     event::Names,
     net::framing,
-    net::testing::{Namespace, in_namespace},
+    net::testing::{Namespace, bpf, in_namespace},
 };
 
 /// A daemon that watches what the routing table says, or `names`.
@@ -49,6 +49,15 @@ fn look(uplinks: &mut Uplinks, namespace: &mut Namespace) -> Vec<String> {
             watched.name.clone()
         })
         .collect()
+}
+
+/// An uplink as a look finds it.
+fn found(link: Link) -> Uplink {
+    Uplink {
+        framing: framing(&link).map_err(UplinkError::from),
+        link,
+        native_xdp_is_calm: true,
+    }
 }
 
 fn uplink(namespace: &mut Namespace, name: &str, gateway: &str) -> Link {
@@ -155,11 +164,7 @@ fn an_uplink_that_cannot_be_watched_is_remembered_and_tried_again() {
                 hardware_type,
                 ..first.clone()
             };
-            let strange = Uplink {
-                framing: framing(&link).map_err(UplinkError::from),
-                link,
-                native_xdp_is_calm: true,
-            };
+            let strange = found(link);
             for _ in 0..2 {
                 uplinks.see_to(&strange);
                 assert!(
@@ -205,23 +210,66 @@ fn an_uplink_that_cannot_be_watched_takes_no_others_place() {
         assert_eq!(look(&mut uplinks, namespace), ["up0"]);
         namespace.set_up(first.index, false);
         let links = namespace.netlink().links().unwrap();
-        let other = |framing| Uplink {
-            link: second.clone(),
-            framing,
-            native_xdp_is_calm: true,
+        let unwatchable = Uplink {
+            framing: Err(UplinkError::InVrf { vrf: "red".to_owned() }),
+            ..found(second.clone())
         };
-        let unwatchable = UplinkError::InVrf { vrf: "red".to_owned() };
-        uplinks.leave(&links, &[other(Err(unwatchable))], MonotonicTime::now());
+        uplinks.leave(&links, &[unwatchable], MonotonicTime::now());
         assert!(uplinks.watched.contains_key(&first.index), "no packets can be read");
         uplinks
             .failing
             .insert(second.index, "no hook took the programs".to_owned());
-        uplinks.leave(
-            &links,
-            &[other(framing(&second).map_err(UplinkError::from))],
-            MonotonicTime::now(),
-        );
+        uplinks.leave(&links, &[found(second)], MonotonicTime::now());
         assert!(uplinks.watched.contains_key(&first.index), "no hook took the programs");
+    });
+}
+
+#[test]
+fn xdp_is_had_once_a_resident_has_gone_and_not_tried_for_one_on_a_device_above() {
+    in_namespace(|namespace| {
+        let (link, _) = namespace.add_wire("up0");
+        let is_by_xdp = |namespace: &mut Namespace| !namespace.netlink().link("up0").unwrap().xdp_programs.is_empty();
+        let resident = bpf::attach_xdp(link.index, "xdp_filter");
+        let Some(mut uplinks) = start(namespace, Some(&["up0"])) else {
+            return;
+        };
+        look(&mut uplinks, namespace);
+        assert!(uplinks.watched[&link.index].waits_for_xdp);
+        drop(resident);
+        assert!(!is_by_xdp(namespace));
+        look(&mut uplinks, namespace);
+        assert!(is_by_xdp(namespace) && !uplinks.watched[&link.index].waits_for_xdp);
+
+        drop(uplinks);
+        let above = namespace.add_link_on("mv0", "macvlan", link.index);
+        let resident = bpf::attach_xdp(above.index, "xdp_filter");
+        let mut uplinks = start(namespace, Some(&["up0"])).unwrap();
+        assert!(uplinks.watched[&link.index].waits_for_xdp, "the kernel refuses it");
+        // Attaching again would make this anew.
+        uplinks.watched.get_mut(&link.index).unwrap().unwanted = Some(MonotonicTime(0));
+        let now = namespace.netlink().link("up0").unwrap();
+        let found = found(now);
+        uplinks.see_to(&found);
+        assert!(uplinks.watched[&link.index].unwanted.is_some(), "it is left at tc");
+        drop(resident);
+    });
+}
+
+#[test]
+fn what_cannot_be_seen_is_taken_to_be_in_place_and_told_once() {
+    in_namespace(|namespace| {
+        let (link, _) = namespace.add_wire("up0");
+        let Some(mut uplinks) = start(namespace, Some(&["up0"])) else {
+            return;
+        };
+        let now = namespace.netlink().link("up0").unwrap();
+        let found = found(now);
+        uplinks.see_to(&found);
+        assert!(!uplinks.watched[&link.index].unseen);
+        // It goes between being seen and being looked at.
+        namespace.delete_link(link.index);
+        uplinks.see_to(&found);
+        assert!(uplinks.watched[&link.index].unseen);
     });
 }
 
