@@ -263,6 +263,79 @@ fn xdp_that_a_driver_refuses_falls_back_to_tc() {
     assert_eq!(events.last().unwrap()["event"], "stopped");
 }
 
+/// A broken line card must not cost the protection of the other uplinks.
+#[test]
+fn it_starts_with_the_uplinks_that_are_there_and_not_without_any() {
+    let Some((namespace, binaries)) = node() else { return };
+    with_address_and_uplink(&namespace);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("probe.toml");
+    let rest = "pins = \"off\"\n[metrics]\nlisten = \"off\"\n[[link]]\nname = \"anycast0\"\n";
+    fs::write(&file, format!("uplinks = [\"up8\", \"up9\"]\n{rest}")).unwrap();
+    let mut command = Command::new(&binaries.daemon);
+    command.args(["run", "--config"]).arg(&file);
+    refused(&namespace, command, ERROR, "no link named `up8`");
+    if !can_load() {
+        return;
+    }
+    fs::write(&file, format!("armed = true\nuplinks = [\"up0\", \"up9\"]\n{rest}")).unwrap();
+    let events = events_until_started(&namespace, &binaries, &file);
+    let missing = events.iter().find(|event| event["kind"] == "uplink-missing").unwrap();
+    assert_eq!(missing["uplink"], "up9");
+    assert!(events.iter().all(|event| event["event"] != "watch_only"), "{events:?}");
+}
+
+/// A stranger on the XDP hook, which this daemon may not look at, as under its unit: it starts, and is not armed.
+#[test]
+fn an_armed_daemon_starts_where_a_stranger_is_and_only_watches() {
+    let Some((namespace, binaries)) = node() else { return };
+    if !can_load() {
+        return;
+    }
+    with_address_and_uplink(&namespace);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("probe.toml");
+    let rest = "hook = \"xdp\"\npins = \"off\"\n[metrics]\nlisten = \"off\"\n[[link]]\nname = \"anycast0\"\n";
+    fs::write(&file, rest).unwrap();
+    let spawn = |command, log: &str| {
+        let log = directory.path().join(log);
+        let mut process = Process::spawn_piped("anycast-probe", command, &namespace, &log).unwrap();
+        let lines = lines(process.take_stdout().unwrap());
+        (process, lines)
+    };
+    let mut command = Command::new(&binaries.daemon);
+    command.args(["run", "--json", "--config"]).arg(&file);
+    let (mut stranger, of_stranger) = spawn(command, "stranger");
+    let next = |lines: &std::sync::mpsc::Receiver<String>, key: &str, value: &str| -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = lines.recv_timeout(left).unwrap_or_else(|_| panic!("no {key} {value}"));
+            let event: Value = serde_json::from_str(&line).unwrap();
+            if event[key] == value {
+                return event;
+            }
+        }
+    };
+    next(&of_stranger, "event", "started");
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"])
+        .arg(&binaries.daemon)
+        .args(["run", "--arm", "--json", "--config"])
+        .arg(&file);
+    let (mut process, told) = spawn(command, "armed");
+    assert_eq!(next(&told, "event", "resident")["kind"], "hidden");
+    assert_eq!(next(&told, "event", "watch_only")["address"], "192.0.2.53");
+    assert_eq!(next(&told, "event", "started")["armed"], true);
+    assert_eq!(next(&told, "kind", "bypassed")["link"], "anycast0");
+    for process in [&mut process, &mut stranger] {
+        process.signal(Signal::SIGTERM).unwrap();
+        let status = process.wait(PATIENCE).unwrap();
+        assert!(status.is_some_and(|status| status.success()), "{}", process.log_tail());
+    }
+}
+
 /// Uplinks come and go: each step is told, and the daemon goes on.
 #[test]
 fn uplinks_are_followed() {

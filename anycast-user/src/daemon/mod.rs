@@ -23,7 +23,7 @@ use tracing_appender::non_blocking::NonBlocking;
 
 use self::{
     look::look_after,
-    residents::{meet, tell_watch_only},
+    residents::{meet, tell_missing, tell_watch_only},
     sampling::keep_to_budget,
     start::{Hands, engine, load, lock_memory, names, tell_scheduling},
     uplinks::{Uplinks, follow},
@@ -91,6 +91,7 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
         counting = datapath.is_pinned();
         let residents = meet(&plan, &datapath.program_numbers(), &teller);
         let uplinks = Uplinks::start(datapath, config, &plan.uplinks, residents, &teller)?;
+        tell_missing(&plan, &teller);
         let bypass = uplinks.bypass();
         let uplinks = Arc::new(Mutex::new(uplinks));
         let watching = Watching {

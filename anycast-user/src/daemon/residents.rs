@@ -1,8 +1,9 @@
-//! Strangers on the XDP hooks of the uplinks: met before anything is touched, and watched for afterwards.
+//! Strangers on the XDP hooks of the uplinks: met before anything is touched, and watched for afterwards. And what is
+//! told of a plan that can't be followed wholly.
 
 use crate::{
     discover::{Plan, Residents, Uplink},
-    event::Notice,
+    event::{Notice, UplinkAlert},
     net::Link,
     report::Teller,
 };
@@ -31,6 +32,17 @@ pub(super) fn tell_watch_only(plan: &Plan, bypass: Option<&str>, teller: &Teller
                 });
             }
         }
+    }
+}
+
+/// Tells of configured uplinks that are not there. Nothing leaves by one that does not exist, so the others are enough.
+pub(super) fn tell_missing(plan: &Plan, teller: &Teller) {
+    for uplink in &plan.missing_uplinks {
+        teller.notice(&Notice::UplinkAlert {
+            kind: UplinkAlert::Missing,
+            uplink: Some(uplink),
+            reason: "there is no such interface: is the name right? It is watched as soon as it is there",
+        });
     }
 }
 
@@ -72,6 +84,7 @@ mod tests {
                 native_xdp_is_calm: true,
                 link,
             }],
+            missing_uplinks: Vec::new(),
             local_addresses: Vec::new(),
             warnings: Vec::new(),
         }

@@ -219,6 +219,7 @@ mod tests {
         Plan {
             links: vec![PlannedLink { link, services }],
             uplinks: Vec::new(),
+            missing_uplinks: Vec::new(),
             local_addresses: Vec::new(),
             warnings: Vec::new(),
         }

@@ -1,5 +1,7 @@
 //! Uplinks, as they come and go: each that is there is watched.
 
+mod watched;
+
 use std::{
     collections::BTreeMap,
     convert::Infallible,
@@ -11,6 +13,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use self::watched::{Watched, why_refused};
 use super::residents::look_at_all;
 use crate::{
     clock::MonotonicTime,
@@ -34,9 +37,6 @@ const REST: u32 = 20;
 /// for a moment only, and some drivers bounce the link when XDP goes off and on.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// Why the kernel refuses XDP with the same error as for a resident where none is. It does not become free by itself.
-const ABOVE: &str = "a device that is made on this interface, such as a macvlan, has an XDP program";
-
 /// The programs, and what they are attached to.
 pub(super) struct Uplinks {
     datapath: Datapath,
@@ -53,35 +53,9 @@ pub(super) struct Uplinks {
     none: bool,
 }
 
-/// An uplink that is watched.
-struct Watched {
-    name: String,
-    /// XDP is wanted, and the kernel says that its place is taken.
-    waits_for_xdp: bool,
-    /// Another program was seen there since.
-    saw_resident: bool,
-    /// It can't be seen whether the programs are in place, and that was told.
-    unseen: bool,
-    /// Since when it has been no uplink.
-    unwanted: Option<MonotonicTime>,
-}
-
-impl Watched {
-    /// Whether the programs are where they were put, as far as that can be seen.
-    fn is_in_place(&mut self, datapath: &Datapath, link: &Link) -> bool {
-        let seen = datapath.is_in_place(link);
-        if let Err(error) = &seen
-            && !self.unseen
-        {
-            tracing::warn!("it can't be seen whether the programs are still in place: {error}");
-        }
-        self.unseen = seen.is_err();
-        seen.unwrap_or(true)
-    }
-}
-
 impl Uplinks {
-    /// Attaches to `uplinks`, all of them, and detaches from what an earlier run left elsewhere.
+    /// Attaches to `uplinks`, and detaches from what an earlier run left elsewhere. An error when none of them can be
+    /// watched; one that can't is told, and tried again at every look.
     pub(super) fn start(
         datapath: Datapath,
         config: &Config,
@@ -106,8 +80,19 @@ impl Uplinks {
                 these.datapath.detach(index)?;
             }
         }
+        let mut failed = Vec::new();
         for uplink in uplinks {
-            these.attach(uplink)?;
+            if let Err(error) = these.attach(uplink) {
+                failed.push((uplink, error));
+            }
+        }
+        if these.watched.is_empty()
+            && let Some((_, error)) = failed.pop()
+        {
+            return Err(error.into());
+        }
+        for (uplink, error) in failed {
+            these.fails(&uplink.link, error.to_string());
         }
         these.datapath.keep()?;
         Ok(these)
@@ -121,27 +106,17 @@ impl Uplinks {
         } = uplink;
         let name = link.name.as_str();
         let attached = self.datapath.attach(link, self.config.hook, *native_xdp_is_calm)?;
-        let saw_resident = !link.xdp_programs.is_empty();
         if let Some(refused) = &attached.refused {
-            let reason = if refused.resident && !saw_resident {
-                ABOVE
-            } else {
-                refused.reason.as_str()
-            };
-            self.teller.notice(&Notice::AttachFallback { uplink: name, reason });
+            self.teller.notice(&Notice::AttachFallback {
+                uplink: name,
+                reason: why_refused(refused, link),
+            });
         }
         self.teller.notice(&Notice::Attached {
             uplink: name,
             attached: &attached,
         });
-        let watched = Watched {
-            name: name.to_owned(),
-            waits_for_xdp: attached.refused.is_some_and(|refused| refused.resident),
-            saw_resident,
-            unseen: false,
-            unwanted: None,
-        };
-        self.watched.insert(link.index, watched);
+        self.watched.insert(link.index, Watched::new(link, &attached));
         self.failing.remove(&link.index);
         self.none = false;
         Ok(())
@@ -205,11 +180,11 @@ impl Uplinks {
     /// Detaches from what is no uplink any more.
     fn leave(&mut self, links: &[Link], uplinks: &[Uplink], now: MonotonicTime) {
         // One that can't be watched is no replacement: it is as new at every look.
-        let replaces = |uplink: &Uplink| {
+        let takes_over = |uplink: &Uplink| {
             let index = &uplink.link.index;
             uplink.framing.is_ok() && !self.watched.contains_key(index) && !self.failing.contains_key(index)
         };
-        let replaced = uplinks.iter().any(replaces);
+        let replaced = uplinks.iter().any(takes_over);
         self.failing
             .retain(|index, _| uplinks.iter().any(|uplink| uplink.link.index == *index));
         for index in self.datapath.links() {
@@ -256,8 +231,7 @@ impl Uplinks {
         if let Some(watched) = self.watched.get_mut(index) {
             // It may have been renamed.
             watched.name.clone_from(name);
-            watched.saw_resident |= !xdp_programs.is_empty();
-            if watched.waits_for_xdp && watched.saw_resident && xdp_programs.is_empty() {
+            if watched.may_have_xdp(xdp_programs) {
                 // Its place is free.
             } else if watched.is_in_place(&self.datapath, &uplink.link) {
                 return;
@@ -271,15 +245,20 @@ impl Uplinks {
         }
         let attached = uplink.check().map_err(|error| error.to_string());
         let attached = attached.and_then(|()| self.attach(uplink).map_err(|error| error.to_string()));
-        if let Err(reason) = attached
-            && self.failing.get(index) != Some(&reason)
-        {
+        if let Err(reason) = attached {
+            self.fails(&uplink.link, reason);
+        }
+    }
+
+    /// It can't be watched; told when the reason is new.
+    fn fails(&mut self, uplink: &Link, reason: String) {
+        if self.failing.get(&uplink.index) != Some(&reason) {
             self.teller.notice(&Notice::UplinkAlert {
                 kind: UplinkAlert::AttachFailed,
-                uplink: Some(name),
+                uplink: Some(&uplink.name),
                 reason: &reason,
             });
-            self.failing.insert(*index, reason);
+            self.failing.insert(uplink.index, reason);
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct Plan {
     pub links: Vec<PlannedLink>,
     /// The interfaces that queries arrive on and answers leave by.
     pub uplinks: Vec<Uplink>,
+    /// The names of configured uplinks that are not there.
+    pub missing_uplinks: Vec<String>,
     /// The host's own addresses but those of the services: what comes from them is no client's.
     pub local_addresses: Vec<IpAddr>,
     /// What an operator should know before trusting it, one line each.
@@ -74,9 +76,7 @@ pub fn discover(config: &Config, netlink: &mut Netlink) -> Result<Plan, Discover
     let links = netlink.links()?;
     let routes = netlink.routes()?;
     let mut warnings = Vec::new();
-    for name in config.uplinks.iter().flatten() {
-        find(&links, name)?;
-    }
+    let missing_uplinks = uplinks::missing(config, &links)?;
     let candidates = uplinks::candidates(config, &links, &routes);
     // The check has to see the uplinks before service links are taken out of them.
     let mut carriers = net::uplinks(&routes, &links, &[]);
@@ -131,6 +131,7 @@ pub fn discover(config: &Config, netlink: &mut Netlink) -> Result<Plan, Discover
     Ok(Plan {
         links: planned,
         uplinks,
+        missing_uplinks,
         local_addresses: local.addresses,
         warnings,
     })

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::DiscoverError;
 use crate::config::Config;
-use crate::net::{self, FramingError, Link, Route, Stacked, framing, stacked};
+use crate::net::{self, FramingError, Link, NetError, Route, Stacked, framing, stacked};
 
 /// Drivers in which native XDP is known to go on and off without bouncing the link.
 const CALM_XDP_DRIVERS: [&str; 2] = ["veth", "virtio_net"];
@@ -75,7 +75,21 @@ pub fn uplinks(config: &Config, links: &[Link], routes: &[Route]) -> Vec<Uplink>
     one_level(config, candidates(config, links, routes), links).0
 }
 
-/// The same before anything is taken out.
+/// The names of configured uplinks that are not there. An error where none of them is: one that is broken must not cost
+/// the protection of the others.
+pub(super) fn missing(config: &Config, links: &[Link]) -> Result<Vec<String>, NetError> {
+    let Some(names) = &config.uplinks else {
+        return Ok(Vec::new());
+    };
+    let is_missing = |name: &&String| links.iter().all(|link| link.name != **name);
+    let missing: Vec<String> = names.iter().filter(is_missing).cloned().collect();
+    match missing.first() {
+        Some(name) if missing.len() == names.len() => Err(NetError::NoSuchLink { name: name.clone() }),
+        _ => Ok(missing),
+    }
+}
+
+/// What [`uplinks`] starts from, before anything is taken out.
 pub(super) fn candidates(config: &Config, links: &[Link], routes: &[Route]) -> Vec<Link> {
     let with_name = |name: &String| links.iter().find(|link| link.name == *name);
     if let Some(names) = &config.uplinks {

@@ -83,6 +83,8 @@ pub enum UplinkAlert {
     AttachFailed,
     /// There is none.
     NoUplink,
+    /// One that is configured is not there.
+    Missing,
 }
 
 impl UplinkAlert {
@@ -92,6 +94,7 @@ impl UplinkAlert {
         match self {
             Self::AttachFailed => "attach-failed",
             Self::NoUplink => "no-uplink",
+            Self::Missing => "uplink-missing",
         }
     }
 }

@@ -180,6 +180,44 @@ fn an_uplink_that_cannot_be_watched_is_remembered_and_tried_again() {
 }
 
 #[test]
+fn it_starts_with_the_uplinks_that_can_be_watched_and_not_without_any() {
+    in_namespace(|namespace| {
+        let (first, _) = namespace.add_wire("up0");
+        // It vanished since it was seen.
+        let gone = Link {
+            index: LinkIndex(4_000_000),
+            name: "up9".to_owned(),
+            ..first.clone()
+        };
+        let config = Config::for_link("anycast0");
+        let start = |uplinks: &[Uplink]| {
+            let service = Service::new([192, 0, 2, 53], 53, Classifier::DnsUdp);
+            let datapath = match Datapath::load(&[service], &LoadSettings::default()) {
+                Err(DatapathError::NotBuilt) => return None,
+                loaded => loaded.unwrap(),
+            };
+            let teller = Teller::new(Names::default().into(), None);
+            Some(Uplinks::start(
+                datapath,
+                &config,
+                uplinks,
+                Residents::default(),
+                &teller,
+            ))
+        };
+        let Some(started) = start(&[found(gone.clone()), found(first)]) else {
+            return;
+        };
+        let bypass = started.unwrap().bypass();
+        assert!(
+            bypass.as_ref().is_some_and(|reason| reason.contains("up9")),
+            "{bypass:?}"
+        );
+        assert!(start(&[found(gone)]).unwrap().is_err());
+    });
+}
+
+#[test]
 fn as_long_as_an_uplink_cannot_be_watched_answers_may_leave_uncounted() {
     in_namespace(|namespace| {
         let (port, _far) = namespace.add_pair("up0", "far0");
