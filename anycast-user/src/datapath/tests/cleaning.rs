@@ -6,6 +6,7 @@ use crate::{
     net::{Resident, resident},
 };
 use anycast_ebpf::layout::LAYOUT_VERSION;
+use std::os::unix::fs::PermissionsExt;
 
 fn clean(node: &Node<'_>) -> Cleaned {
     let mut cleaned = cleanup(node.bpffs, &Which::One(Node::instance())).unwrap();
@@ -247,5 +248,23 @@ fn what_a_gone_namespace_left_is_removed_and_nothing_else() {
         node.namespace.delete_link(node.uplink.index);
         drop(node.pins().unwrap());
         assert_eq!(elsewhere.exists(), node.without_tcx, "filters may be out of sight");
+    });
+}
+
+#[test]
+fn a_qdisc_is_not_made_before_it_is_noted() {
+    on_a_node(|node| {
+        if !node.without_tcx {
+            return;
+        }
+        let mut datapath = node.load();
+        // The note can't be made: what is there belongs to anybody.
+        let directory = inventory(node.bpffs).unwrap().remove(0).path;
+        let note = directory.join(format!("clsact-{}", node.uplink.index));
+        std::fs::create_dir(&note).unwrap();
+        std::fs::set_permissions(&note, PermissionsExt::from_mode(0o777)).unwrap();
+        let uplink = node.now();
+        datapath.attach(&uplink, Hook::Tc, true).unwrap_err();
+        assert_eq!(node.namespace.netlink().clsact_links().unwrap(), []);
     });
 }
