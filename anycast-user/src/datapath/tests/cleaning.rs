@@ -1,12 +1,13 @@
 //! Pins that are of no use, and how everything is removed.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 use crate::{
     datapath::{Cleaned, Which, cleanup},
     net::{Resident, resident},
 };
 use anycast_ebpf::layout::LAYOUT_VERSION;
-use std::os::unix::fs::PermissionsExt;
 
 fn clean(node: &Node<'_>) -> Cleaned {
     let mut cleaned = cleanup(node.bpffs, &Which::One(Node::instance())).unwrap();
@@ -262,7 +263,7 @@ fn a_qdisc_is_not_made_before_it_is_noted() {
         let directory = inventory(node.bpffs).unwrap().remove(0).path;
         let note = directory.join(format!("clsact-{}", node.uplink.index));
         std::fs::create_dir(&note).unwrap();
-        std::fs::set_permissions(&note, PermissionsExt::from_mode(0o777)).unwrap();
+        std::fs::set_permissions(&note, std::fs::Permissions::from_mode(0o777)).unwrap();
         let uplink = node.now();
         datapath.attach(&uplink, Hook::Tc, true).unwrap_err();
         assert_eq!(node.namespace.netlink().clsact_links().unwrap(), []);
