@@ -24,7 +24,7 @@ pub enum Command {
     Run(RunArgs),
     /// Push a capture through the kernel programs, on maps of their own, and print what they count
     Replay(ReplayArgs),
-    /// Show which programs are attached where, and who uses them
+    /// Show which pinned programs are attached where, and who uses them
     AttachStatus(AttachStatusArgs),
     /// Take programs off the uplinks, and what they counted off the BPF file system
     Cleanup(CleanupArgs),
@@ -81,9 +81,12 @@ pub struct ReplayArgs {
 /// Arguments of `attach-status`.
 #[derive(Debug, Args)]
 pub struct AttachStatusArgs {
-    /// The BPF file system to look at
-    #[arg(long, value_name = "PATH", default_value = "/sys/fs/bpf")]
-    pub pins: PinPlace,
+    /// Look where this configuration file says that programs are pinned
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The BPF file system to look at [default: that of the configuration, or /sys/fs/bpf]
+    #[arg(long, value_name = "PATH")]
+    pub pins: Option<PinPlace>,
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,
@@ -159,6 +162,8 @@ mod tests {
         ] {
             assert!(!understood(&format!("anycast-probe {words}")), "{words}");
         }
-        assert!(understood("anycast-probe attach-status"));
+        for words in ["", " --config f", " --config f --pins /run/bpf --json"] {
+            assert!(understood(&format!("anycast-probe attach-status{words}")), "{words}");
+        }
     }
 }

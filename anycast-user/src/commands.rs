@@ -21,7 +21,8 @@ use crate::{
 
 /// Prints what is pinned and attached, by all instances.
 pub fn attach_status(args: &AttachStatusArgs) -> Result<()> {
-    let found = match bpffs(&args.pins) {
+    let config = args.config.as_deref().map(Config::load).transpose()?;
+    let found = match bpffs(&place(args.pins.as_ref(), config.as_ref())) {
         Some(bpffs) => or_nothing(inventory(bpffs))?,
         None => Vec::new(),
     };
@@ -44,13 +45,7 @@ pub fn cleanup(args: &CleanupArgs) -> Result<()> {
         Some(link) => Which::One(Instance::here(link).map_err(PinsError::Namespace)?),
         None => Which::All,
     };
-    let default = PinPlace::default();
-    let place = args
-        .pins
-        .as_ref()
-        .or(config.as_ref().map(|config| &config.pins))
-        .unwrap_or(&default);
-    let cleaned = match bpffs(place) {
+    let cleaned = match bpffs(&place(args.pins.as_ref(), config.as_ref())) {
         Some(bpffs) => or_nothing(clean(bpffs, &which))?,
         None => Vec::new(),
     };
@@ -67,6 +62,12 @@ pub fn cleanup(args: &CleanupArgs) -> Result<()> {
         bail!("{}", left.join("; "));
     }
     Ok(())
+}
+
+/// The place that was asked for, or that of the configuration, or the usual one.
+fn place(asked: Option<&PinPlace>, config: Option<&Config>) -> PinPlace {
+    let configured = config.map(|config| &config.pins);
+    asked.or(configured).cloned().unwrap_or_default()
 }
 
 /// Where to look. `pins = "off"` is nowhere.

@@ -11,7 +11,7 @@ use aya::{
 
 use super::{
     Attached, BASELINE_XDP, Datapath, DatapathError, EGRESS_TC, EGRESS_TC_IP, EgressHook, INGRESS_TC, INGRESS_TC_IP,
-    INGRESS_XDP, IngressHook, Refused,
+    INGRESS_XDP, IngressHook, Pins, Refused,
     attached::chain,
     hold::{Hold, HoldError, HookPoint, Runnable, tc_side},
     program_mut,
@@ -146,7 +146,11 @@ impl Datapath {
         let program = loaded_xdp(&mut self.ebpf, name)?;
         let id = match program.attach_to_if_index(uplink.index.0, mode) {
             Ok(id) => id,
-            Err(error) => return Ok(Err(Refused::by(hook, &error.into()))),
+            Err(error) => {
+                let ours = self.hooks.pinned_programs();
+                let ours = uplink.xdp_programs.iter().any(|id| ours.contains(id));
+                return Ok(Err(Refused::by(hook, &error.into(), ours)));
+            }
         };
         let hold = Hold::Xdp(program.take_link(id)?);
         self.held(uplink, point, hold, name == INGRESS_XDP)?;
@@ -180,17 +184,8 @@ impl Datapath {
         let id = if let Some(id) = attached {
             id
         } else {
-            let made = match qdisc_add_clsact(&uplink.name) {
-                Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => false,
-                made => {
-                    made.map_err(aya::programs::ProgramError::from)?;
-                    true
-                }
-            };
+            make_clsact(uplink, self.hooks.pins())?;
             if let Some(pins) = self.hooks.pins() {
-                if made {
-                    pins.note_clsact(uplink.index)?;
-                }
                 pins.pin_program(program)?;
             }
             let first = TcAttachOptions::Netlink(NlOptions {
@@ -207,7 +202,16 @@ impl Datapath {
     fn held(&mut self, uplink: &Link, point: HookPoint, hold: Hold, current: bool) -> Result<(), HoldError> {
         let index = uplink.index;
         let hold = match self.hooks.pins() {
-            None => hold,
+            None => {
+                if self.hooks.are_pins_lost() {
+                    tracing::warn!(
+                        "{}: the directory of pins was removed; what is attached here from now on ends with this process, \
+                         restart it to pin again",
+                        uplink.name
+                    );
+                }
+                hold
+            }
             Some(pins) => hold.pin(pins.link(index, point), &uplink.name, |priority, handle| {
                 Filter::of_all_packets(index, point.side(), priority, handle)
             })?,
@@ -217,7 +221,7 @@ impl Datapath {
     }
 
     /// Exchanges the program at a point where one of ours is.
-    fn exchange(&mut self, uplink: &Link, point: HookPoint, name: &'static str) -> Result<(), HoldError> {
+    pub(super) fn exchange(&mut self, uplink: &Link, point: HookPoint, name: &'static str) -> Result<(), HoldError> {
         let Some(held) = self.hooks.get(uplink.index, point) else {
             return Ok(());
         };
@@ -246,6 +250,21 @@ impl Datapath {
                 Err(error)
             }
         }
+    }
+}
+
+/// Makes the clsact qdisc of `uplink`, or finds that there is one.
+fn make_clsact(uplink: &Link, pins: Option<&Pins>) -> Result<(), HoldError> {
+    // Noted before it is made: if this process dies in between, a note of nothing does no harm, but a qdisc that nobody
+    // knows of would stay.
+    let newly_noted = pins.map_or(Ok(false), |pins| pins.note_clsact(uplink.index))?;
+    let made = qdisc_add_clsact(&uplink.name);
+    if let Some(pins) = pins.filter(|_| newly_noted && made.is_err()) {
+        pins.forget_clsact(uplink.index)?;
+    }
+    match made {
+        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+        made => Ok(made.map_err(aya::programs::ProgramError::from)?),
     }
 }
 

@@ -51,9 +51,15 @@ pub struct Attached {
 }
 
 impl Refused {
-    pub(super) fn by(hook: IngressHook, error: &HoldError) -> Self {
+    /// `ours` says that a program of another instance of this tool is there.
+    pub(super) fn by(hook: IngressHook, error: &HoldError, ours: bool) -> Self {
         let resident = matches!(error.errno(), Some(libc::EBUSY | libc::EEXIST));
         let reason = match error.errno() {
+            _ if resident && ours => {
+                "an XDP program of another anycast-probe, or one that it left, is on this interface: see \
+                                      `anycast-probe attach-status`, and `anycast-probe cleanup`"
+                    .to_owned()
+            }
             _ if resident => "another XDP program is on this interface; it is not replaced".to_owned(),
             Some(libc::EOPNOTSUPP) => "the driver has no native XDP".to_owned(),
             _ => chain(error),

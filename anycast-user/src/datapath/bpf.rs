@@ -6,7 +6,7 @@
 
 use std::{
     ffi::CString,
-    io,
+    fs, io,
     os::{
         fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
@@ -22,6 +22,7 @@ use crate::net::{LinkIndex, Side};
 const TCX_PROGRAMS_MAX: usize = 64;
 
 /// A pinned `bpf_link` of the kernel.
+#[derive(Debug)]
 pub(super) struct KernelLink(OwnedFd);
 
 /// What the kernel says of one.
@@ -69,6 +70,18 @@ impl KernelLink {
             program: info.prog_id,
             interface: (index != 0).then_some(LinkIndex(index)),
         })
+    }
+
+    /// Removes the pin at `path`, if it is this link's and not another's that was put there since.
+    pub(super) fn unpin(&self, path: &Path) -> io::Result<()> {
+        let there = match Self::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            there => there?.info()?,
+        };
+        if there.id == self.info()?.id {
+            fs::remove_file(path)?;
+        }
+        Ok(())
     }
 
     /// Takes its program off the hook, for whoever else holds the link too. It is no error when the interface is gone.

@@ -91,6 +91,8 @@ pub(super) enum Hold {
 #[derive(Debug)]
 pub(super) struct Pinned {
     link: FdLink,
+    /// The same link: aya doesn't give the descriptor of its own away, and the pin may be gone when it is to be detached.
+    kernel: KernelLink,
     path: PathBuf,
 }
 
@@ -139,7 +141,12 @@ impl Hold {
     /// Takes over the link that is pinned at `path`.
     pub(super) fn of_pin(path: PathBuf) -> Result<Self, HoldError> {
         let link = FdLink::from(PinnedLink::from_pin(&path)?);
-        Ok(Self::Pinned(Pinned { link, path }))
+        Self::pinned(link, path)
+    }
+
+    fn pinned(link: FdLink, path: PathBuf) -> Result<Self, HoldError> {
+        let kernel = KernelLink::open(&path)?;
+        Ok(Self::Pinned(Pinned { link, kernel, path }))
     }
 
     /// Pins what is held, if it is a link. A filter becomes one that outlives the process.
@@ -163,7 +170,7 @@ impl Hold {
             held @ (Self::Pinned(_) | Self::Filter(_)) => return Ok(held),
         };
         let link = FdLink::from(link.pin(&path)?);
-        Ok(Self::Pinned(Pinned { link, path }))
+        Self::pinned(link, path)
     }
 
     /// Exchanges the program for `runnable`, atomically: there is no moment without one.
@@ -177,15 +184,15 @@ impl Hold {
                 let id = program.attach_to_link(link)?;
                 Ok(Self::Tc(program.take_link(id)?))
             }
-            (Self::Pinned(Pinned { link, path }), Runnable::Xdp(program)) => {
+            (Self::Pinned(Pinned { link, kernel, path }), Runnable::Xdp(program)) => {
                 let id = program.attach_to_link(link.try_into()?)?;
                 let link = program.take_link(id)?.try_into()?;
-                Ok(Self::Pinned(Pinned { link, path }))
+                Ok(Self::Pinned(Pinned { link, kernel, path }))
             }
-            (Self::Pinned(Pinned { link, path }), Runnable::Tc(program)) => {
+            (Self::Pinned(Pinned { link, kernel, path }), Runnable::Tc(program)) => {
                 let id = program.attach_to_link(link.try_into()?)?;
                 let link = program.take_link(id)?.try_into()?;
-                Ok(Self::Pinned(Pinned { link, path }))
+                Ok(Self::Pinned(Pinned { link, kernel, path }))
             }
             (Self::Filter(filter), Runnable::Tc(program)) => {
                 let (side, handle) = (tc_side(filter.side), filter.handle.into());
@@ -208,16 +215,16 @@ impl Hold {
         }
     }
 
-    /// Detaches, and has done so when it returns.
-    pub(super) fn detach(self) -> Result<(), HoldError> {
+    /// Detaches what outlives this, and has done so when it returns: then it is to be dropped, which detaches the rest. After
+    /// an error it is still what keeps the program there.
+    pub(super) fn detach(&self) -> Result<(), HoldError> {
         match self {
-            Self::Xdp(link) => drop(link),
-            Self::Tc(link) => drop(link),
-            Self::Pinned(Pinned { link, path }) => {
-                detach_pin(&path)?;
-                drop(link);
+            Self::Xdp(_) | Self::Tc(_) => {}
+            Self::Pinned(Pinned { kernel, path, .. }) => {
+                kernel.detach()?;
+                kernel.unpin(path)?;
             }
-            Self::Filter(filter) => Netlink::open()?.delete_filter(&filter)?,
+            Self::Filter(filter) => Netlink::open()?.delete_filter(filter)?,
         }
         Ok(())
     }

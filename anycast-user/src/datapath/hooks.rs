@@ -8,9 +8,12 @@ use std::{
 use super::{
     DatapathError, Pins,
     hold::{Hold, HoldError, HookPoint, detach_pin, interface_of_pin},
-    pins::PinsError,
+    pins::{PinsError, pinned_programs},
 };
-use crate::net::{Filter, LinkIndex, Netlink, Side};
+use crate::{
+    config::PinPlace,
+    net::{Filter, LinkIndex, Netlink, Side},
+};
 
 /// All that is held. What is pinned stays when this is dropped, unless the daemon didn't come as far as to watch.
 #[derive(Debug, Default)]
@@ -76,8 +79,14 @@ impl Hooks {
         pins.forget_clsact_but(&links)
     }
 
+    /// Where to pin: none also when somebody removed the directory, and what is attached now can't outlive this process.
     pub(super) fn pins(&self) -> Option<&Pins> {
-        self.pins.as_ref()
+        self.pins.as_ref().filter(|pins| pins.are_there())
+    }
+
+    /// Somebody removed the directory of the pins.
+    pub(super) fn are_pins_lost(&self) -> bool {
+        self.pins.is_some() && self.pins().is_none()
     }
 
     /// What is pinned stays from now on, even if there was nothing before. No filter runs another program than those with
@@ -109,6 +118,16 @@ impl Hooks {
         earlier.filter_map(|held| held.hold.program())
     }
 
+    /// The numbers of the programs that any instance has pinned.
+    pub(super) fn pinned_programs(&self) -> Vec<u32> {
+        // Without pins of its own it may meet what it left when it had some.
+        match (&self.pins, PinPlace::default()) {
+            (Some(pins), _) => pinned_programs(pins.base()),
+            (None, PinPlace::Bpffs(usual)) => pinned_programs(&usual),
+            (None, PinPlace::Off) => Vec::new(),
+        }
+    }
+
     /// The interfaces that anything is held at.
     pub(super) fn links(&self) -> BTreeSet<LinkIndex> {
         self.held.keys().map(|(index, _)| *index).collect()
@@ -116,14 +135,17 @@ impl Hooks {
 
     /// Detaches what is held, if anything.
     pub(super) fn detach(&mut self, index: LinkIndex, point: HookPoint) -> Result<(), HoldError> {
-        self.take(index, point).map_or(Ok(()), |held| held.hold.detach())
+        if let Some(held) = self.get(index, point) {
+            // What stays where it is stays known: it is tried again, and nothing is put beside it.
+            held.hold.detach()?;
+        }
+        drop(self.take(index, point));
+        Ok(())
     }
 
     /// Makes sure that no pin is left of what is not held any more.
     pub(super) fn clear_pin(&self, index: LinkIndex, point: HookPoint) -> io::Result<()> {
-        self.pins
-            .as_ref()
-            .map_or(Ok(()), |pins| detach_pin(&pins.link(index, point)))
+        self.pins().map_or(Ok(()), |pins| detach_pin(&pins.link(index, point)))
     }
 }
 

@@ -11,9 +11,11 @@ use crate::net::{Link, Netlink};
 impl Datapath {
     /// Whether the programs are where [`Datapath::attach`] put them. `uplink` must be what the kernel says now.
     pub fn is_in_place(&self, uplink: &Link) -> Result<bool, DatapathError> {
-        let held = |point: &HookPoint| self.hooks.get(uplink.index, *point).is_some();
+        let held = |point: HookPoint| self.hooks.get(uplink.index, point);
         let lost = self.lost(uplink).map_err(|error| attach_error(&uplink.name, &error))?;
-        Ok(lost.is_empty() && HookPoint::ALL.iter().filter(|point| held(point)).count() == 2)
+        let held: Vec<_> = HookPoint::ALL.into_iter().filter_map(held).collect();
+        // One that counts nothing, or an earlier process's, is left where changing the hook came to nothing.
+        Ok(lost.is_empty() && held.len() == 2 && held.iter().all(|held| held.current))
     }
 
     /// The points of `uplink` at which a program of this process is held but not to be found.

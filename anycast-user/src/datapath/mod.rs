@@ -261,13 +261,15 @@ impl Datapath {
         self.hooks.links()
     }
 
-    /// The kernel's numbers of this tool's programs: those that were loaded, and those that an earlier process has left on
-    /// uplinks.
+    /// The kernel's numbers of this tool's programs: those that were loaded, those that an earlier process has left on
+    /// uplinks, and those of other instances that are pinned on the same BPF file system (the usual one where nothing is
+    /// pinned).
     #[must_use]
     pub fn program_numbers(&self) -> Vec<u32> {
         let programs = self.ebpf.programs();
         let loaded = programs.filter_map(|(_, program)| Some(program.info().ok()?.id()));
-        loaded.chain(self.hooks.earlier_programs()).collect()
+        let known = loaded.chain(self.hooks.earlier_programs());
+        known.chain(self.hooks.pinned_programs()).collect()
     }
 
     /// The loaded object, for the log of its programs and for test runs.

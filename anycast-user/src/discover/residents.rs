@@ -20,10 +20,13 @@ impl Residents {
     /// Takes a look at an uplink, as it was read just now; `ours` are the numbers of programs known to be this tool's.
     /// Returns who is there now, when a stranger came or went since the last look.
     ///
-    /// Costs nothing as long as the same programs are there; libxdp makes a new dispatcher for every change.
+    /// Costs nothing as long as the same programs are there and can be looked at; libxdp makes a new dispatcher for every
+    /// change.
     pub fn look(&mut self, uplink: &Link, ours: &[u32]) -> Option<&Resident> {
         let seen = self.0.entry(uplink.index).or_default();
-        if seen.programs == uplink.xdp_programs {
+        // One of this tool's is attached a moment before it is pinned, by which it is known where it can't be looked at.
+        let is_judged = !matches!(seen.resident, Resident::Hidden { .. });
+        if is_judged && seen.programs == uplink.xdp_programs {
             return None;
         }
         seen.name.clone_from(&uplink.name);
@@ -58,6 +61,8 @@ impl Residents {
 
 #[cfg(test)]
 mod tests {
+    use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+
     use super::*;
     use crate::net::testing::{bpf, in_namespace};
 
@@ -104,6 +109,29 @@ mod tests {
             residents.forget_but(|index| index != link.index);
             assert_eq!((residents.bypass(), residents.of(link.index)), (None, &Resident::None));
             drop(server);
+        });
+    }
+
+    #[test]
+    fn one_that_could_not_be_looked_at_is_known_once_it_is_pinned() {
+        in_namespace(|namespace| {
+            let (link, _far) = namespace.add_pair("up0", "far0");
+            let other = bpf::attach_xdp(link.index, "ingress_xdp");
+            let there = namespace.netlink().link("up0").unwrap();
+            // Those of the daemon's unit, which may not look at programs of others.
+            let capabilities = CapabilitySet::BPF | CapabilitySet::NET_ADMIN;
+            let sets = CapabilitySets {
+                effective: capabilities,
+                permitted: capabilities,
+                inheritable: CapabilitySet::empty(),
+            };
+            set_capabilities(None, sets).unwrap();
+            let mut residents = Residents::default();
+            let hidden = Resident::Hidden { id: other.id };
+            assert_eq!(residents.look(&there, &[]), Some(&hidden));
+            assert_eq!(residents.look(&there, &[]), None, "it is told once");
+            assert_eq!(residents.look(&there, &[other.id]), Some(&Resident::Ours));
+            assert_eq!(residents.bypass(), None);
         });
     }
 

@@ -108,7 +108,11 @@ impl fmt::Display for Resident {
             Self::Ours => f.write_str("anycast-probe"),
             Self::Program { id, name } => write!(f, "the program `{name}` ({id})"),
             Self::Dispatcher { id } => write!(f, "the dispatcher of libxdp ({id})"),
-            Self::Hidden { id } => write!(f, "a program ({id}) that only CAP_SYS_ADMIN may look at"),
+            Self::Hidden { id } => write!(
+                f,
+                "a program ({id}) that only CAP_SYS_ADMIN may look at (if `anycast-probe attach-status` knows it, \
+                 `anycast-probe cleanup` takes it off)"
+            ),
             Self::AfXdp { id, name } => write!(f, "the program `{name}` ({id}), which serves AF_XDP sockets"),
         }
     }

@@ -23,6 +23,9 @@ use crate::{
     net::{LinkIndex, Netlink, Side},
 };
 
+const FILTERS_OUT_OF_SIGHT: &str = "it has filters on uplinks of another network namespace, where alone they can be seen: \
+                                    run it there, or, if that namespace is gone, remove this directory with `rm -r`";
+
 /// Whose pins are to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
@@ -118,7 +121,16 @@ impl Cleaned {
     }
 
     fn remove_all(&mut self, home: &Path, is_here: bool) -> io::Result<()> {
-        for (_, directory) in versions(home)? {
+        let versions = versions(home)?;
+        if !is_here {
+            for (_, directory) in &versions {
+                // They are the only sign of whose a filter is.
+                if !programs(directory)?.is_empty() {
+                    return Err(io::Error::other(FILTERS_OUT_OF_SIGHT));
+                }
+            }
+        }
+        for (_, directory) in versions {
             let names = names(&directory)?;
             // While the programs are pinned, which tell whose a filter is.
             if is_here {
@@ -204,13 +216,54 @@ impl Cleaned {
     }
 }
 
-/// Removes the directory of an instance that the caller has locked, and what is above it when nothing else is there.
-pub(super) fn remove_instance(home: &Path) -> io::Result<()> {
-    let nobody = Instance {
+/// Removes what is left of network namespaces that are gone: the instances in the directory `all` that have links, and none
+/// of them an interface any more. Nobody has a use for them, and after each restart of a container there would be one more.
+/// What a daemon uses or what can't be told apart stays.
+pub(super) fn remove_dead(all: &Path) -> io::Result<()> {
+    let here = this_namespace()?;
+    for name in names(all)? {
+        let home = all.join(&name);
+        let is_elsewhere = Instance::from_name(&name).is_some_and(|instance| instance.namespace != here);
+        // Looked at before it is locked, too: a daemon that starts must not find it in use for nothing.
+        if is_elsewhere
+            && is_dead(&home)?
+            && let Ok(_lock) = DirectoryLock::take(&home, |_| Ok(()))
+            && is_dead(&home)?
+        {
+            Cleaned::new(&nobody()).remove(&home, false)?;
+            tracing::info!("removed {}: its network namespace is gone", home.display());
+        }
+    }
+    Ok(())
+}
+
+fn is_dead(home: &Path) -> io::Result<bool> {
+    let mut links = 0;
+    for (_, directory) in versions(home)? {
+        for name in names(&directory)? {
+            match Entry::of(&name) {
+                // Filters may be left, out of sight.
+                Some(Entry::Program(_)) => return Ok(false),
+                Some(Entry::Link(..)) if interface_of_pin(&directory.join(&name))?.is_some() => return Ok(false),
+                Some(Entry::Link(..)) => links += 1,
+                _ => {}
+            }
+        }
+    }
+    Ok(links > 0)
+}
+
+/// An instance that is not told of.
+fn nobody() -> Instance {
+    Instance {
         link: String::new(),
         namespace: 0,
-    };
-    Cleaned::new(&nobody).remove(home, true)?;
+    }
+}
+
+/// Removes the directory of an instance that the caller has locked, and what is above it when nothing else is there.
+pub(super) fn remove_instance(home: &Path) -> io::Result<()> {
+    Cleaned::new(&nobody()).remove(home, true)?;
     if let Some(all) = home.parent() {
         let _ = fs::remove_dir(all);
     }

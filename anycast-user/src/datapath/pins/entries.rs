@@ -92,15 +92,19 @@ pub(super) fn make_private(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => return made,
     }
-    let found = fs::symlink_metadata(path)?;
-    let is_ours = found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o022 == 0;
-    if is_ours {
+    if is_private(path)? {
         Ok(())
     } else {
         Err(io::Error::other(
             "it is there already, and not a directory that belongs to this user alone",
         ))
     }
+}
+
+/// Whether it is a directory that only we can write to.
+pub(super) fn is_private(path: &Path) -> io::Result<bool> {
+    let found = fs::symlink_metadata(path)?;
+    Ok(found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o022 == 0)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{
     HOME, PinsError,
-    entries::{Entry, names, versions},
+    entries::{Entry, is_private, names, versions},
     instance::{Instance, this_namespace},
     lock::holder,
     programs, require_bpffs,
@@ -91,6 +91,26 @@ pub fn inventory(base: &Path) -> Result<Vec<PinnedInstance>, PinsError> {
         path: all.clone(),
         source,
     })
+}
+
+/// The numbers of the programs that any instance, of any version, has pinned links of on the bpffs at `base`: this tool's,
+/// and `CAP_SYS_ADMIN` isn't needed to know it. What can't be read is left out, and so is all where others can pin.
+pub(in crate::datapath) fn pinned_programs(base: &Path) -> Vec<u32> {
+    let all = base.join(HOME);
+    if require_bpffs(base).is_err() || !is_private(&all).unwrap_or(false) {
+        return Vec::new();
+    }
+    let below = |name: String| versions(&all.join(name)).unwrap_or_default();
+    let directories = names(&all).unwrap_or_default().into_iter().flat_map(below);
+    let links = directories.flat_map(|(_, directory)| {
+        let names = names(&directory).unwrap_or_default().into_iter();
+        names
+            .filter(|name| matches!(Entry::of(name), Some(Entry::Link(..))))
+            .map(move |name| directory.join(name))
+    });
+    links
+        .filter_map(|pin| Some(KernelLink::open(&pin).ok()?.info().ok()?.program))
+        .collect()
 }
 
 /// What is asked for once.

@@ -23,7 +23,7 @@ const ATTEMPTS: u32 = 8;
 /// between all processes that see the same bpffs, whatever other namespaces they are in.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
-    _directory: Flock<File>,
+    directory: Flock<File>,
 }
 
 impl DirectoryLock {
@@ -50,11 +50,19 @@ impl DirectoryLock {
                 Err((_, errno)) => return Err(unusable(errno.into())),
             };
             // Between opening and locking it, a cleanup may have removed the directory: then the lock is on nothing.
-            if fs::metadata(path).ok().map(|there| id(&there)) == locked.metadata().ok().map(|there| id(&there)) {
-                return Ok(Self { _directory: locked });
+            let lock = Self { directory: locked };
+            if lock.is_of(path) {
+                return Ok(lock);
             }
         }
         Err(unusable(io::ErrorKind::NotFound.into()))
+    }
+
+    /// Whether what is locked is the directory that is at `path` now.
+    pub(super) fn is_of(&self, path: &Path) -> bool {
+        let there = fs::metadata(path).map(|there| id(&there));
+        let locked = self.directory.metadata().map(|locked| id(&locked));
+        matches!((there, locked), (Ok(there), Ok(locked)) if there == locked)
     }
 }
 

@@ -30,6 +30,7 @@ use nix::{
 };
 use thiserror::Error;
 
+pub(super) use self::inventory::pinned_programs;
 pub use self::{
     cleanup::{Cleaned, Detached, Which, cleanup},
     instance::Instance,
@@ -129,6 +130,8 @@ impl std::fmt::Display for Process {
 /// The pins of one daemon, which no other can use meanwhile.
 #[derive(Debug)]
 pub struct Pins {
+    /// The bpffs.
+    base: PathBuf,
     instance: Instance,
     /// Of the instance.
     home: PathBuf,
@@ -151,6 +154,12 @@ impl Pins {
         require_bpffs(base)?;
         let all = base.join(HOME);
         make_private(&all).map_err(unusable(&all))?;
+        if let Err(error) = cleanup::remove_dead(&all) {
+            tracing::warn!(
+                "{}: what gone network namespaces left can't be removed: {error}",
+                all.display()
+            );
+        }
         let home = all.join(instance.to_string());
         let lock = DirectoryLock::take(&home, make_private)?;
         for (found, path) in versions(&home).map_err(unusable(&home))? {
@@ -163,12 +172,18 @@ impl Pins {
         make_private(&directory).map_err(unusable(&directory))?;
         let fresh = names(&directory).map_err(unusable(&directory))?.is_empty();
         Ok(Self {
+            base: base.to_owned(),
             instance,
             home,
             directory,
             fresh,
             lock: Some(lock),
         })
+    }
+
+    /// The bpffs that they are on.
+    pub(super) fn base(&self) -> &Path {
+        &self.base
     }
 
     /// Where they are.
@@ -187,6 +202,13 @@ impl Pins {
             }
         }
         Ok(())
+    }
+
+    /// Whether the directory is still there, and the one that is locked: somebody may have removed it, and another daemon
+    /// made its own.
+    pub(super) fn are_there(&self) -> bool {
+        let is_locked = self.lock.as_ref().is_some_and(|lock| lock.is_of(&self.home));
+        is_locked && self.directory.is_dir()
     }
 
     /// Whether all that is pinned goes when this is dropped.
@@ -226,9 +248,21 @@ impl Pins {
         Ok(())
     }
 
-    /// Remembers that the clsact qdisc of an interface was made by this instance.
-    pub(super) fn note_clsact(&self, index: LinkIndex) -> io::Result<()> {
-        make_private(&self.directory.join(Entry::Clsact(index).name()))
+    /// Remembers that the clsact qdisc of an interface is made by this instance. Returns whether that is new.
+    pub(super) fn note_clsact(&self, index: LinkIndex) -> io::Result<bool> {
+        let note = self.clsact(index);
+        let is_new = !note.exists();
+        make_private(&note)?;
+        Ok(is_new)
+    }
+
+    /// Forgets that.
+    pub(super) fn forget_clsact(&self, index: LinkIndex) -> io::Result<()> {
+        fs::remove_dir(self.clsact(index))
+    }
+
+    fn clsact(&self, index: LinkIndex) -> PathBuf {
+        self.directory.join(Entry::Clsact(index).name())
     }
 
     /// Forgets that of all interfaces but `links`: theirs is gone.
@@ -266,6 +300,7 @@ fn require_bpffs(base: &Path) -> Result<(), PinsError> {
 impl Drop for Pins {
     fn drop(&mut self) {
         if self.fresh
+            && self.are_there()
             && let Err(error) = cleanup::remove_instance(&self.home)
         {
             tracing::warn!(

@@ -163,3 +163,68 @@ fn a_second_filter_of_ours_is_removed() {
         wait_for(&datapath.bank(), 1);
     });
 }
+
+#[test]
+fn what_can_not_be_detached_now_is_still_known() {
+    on_a_node(|node| {
+        let (mut datapath, _) = node.start(Hook::Tc);
+        let index = node.uplink.index;
+        // In the place of the pin is what is no pin. That the kernel doesn't remove a filter can't be had on demand.
+        if !node.without_tcx {
+            let pin = inventory(node.bpffs).unwrap()[0]
+                .path
+                .join(format!("link-{index}-tc-egress"));
+            std::fs::remove_file(&pin).unwrap();
+            std::fs::create_dir(&pin).unwrap();
+            datapath.detach(index).unwrap_err();
+            assert!(datapath.links().contains(&index), "it is tried again");
+            std::fs::remove_dir(&pin).unwrap();
+        }
+        datapath.detach(index).unwrap();
+        assert!(datapath.links().is_empty());
+        assert_eq!(node.programs_of_tc(), 0);
+    });
+}
+
+#[test]
+fn a_hook_that_counts_nothing_is_not_in_place() {
+    on_a_node(|node| {
+        let (mut datapath, _) = node.start(Hook::Xdp);
+        // As where the change from another hook came to nothing half way.
+        datapath.exchange(&node.now(), HookPoint::Xdp, BASELINE_XDP).unwrap();
+        assert!(!datapath.is_in_place(&node.now()).unwrap());
+        node.attach(&mut datapath, Hook::Xdp);
+        assert!(datapath.is_in_place(&node.now()).unwrap());
+        node.traffic();
+        wait_for(&datapath.bank(), 1);
+    });
+}
+
+#[test]
+fn without_its_directory_of_pins_a_running_process_goes_on() {
+    on_a_node(|node| {
+        for hook in [Hook::Xdp, Hook::Tc] {
+            let (mut datapath, _) = node.start(hook);
+            assert!(datapath.is_pinned());
+            let all = node.bpffs.join("anycast-probe");
+            std::fs::remove_dir_all(&all).unwrap();
+            assert!(!datapath.is_pinned());
+            assert!(datapath.is_in_place(&node.now()).unwrap(), "it holds its links itself");
+            // What is held without a pin can be detached all the same, at once.
+            datapath.detach(node.uplink.index).unwrap();
+            assert_eq!((node.now().xdp_programs, node.programs_of_tc()), (Vec::new(), 0));
+            // An uplink that comes later is watched, for as long as this process is there.
+            node.attach(&mut datapath, hook);
+            assert!(datapath.is_in_place(&node.now()).unwrap());
+            node.traffic();
+            wait_for(&datapath.bank(), 1);
+            // Another process makes its own directory, which is none of this one's business.
+            let other = node.pins().unwrap();
+            assert!(!datapath.is_pinned());
+            drop(datapath);
+            assert_eq!((node.now().xdp_programs, node.programs_of_tc()), (Vec::new(), 0));
+            drop(other);
+            assert!(!all.exists());
+        }
+    });
+}

@@ -1,7 +1,12 @@
 //! Pins that are of no use, and how everything is removed.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
-use crate::datapath::{Cleaned, Which, cleanup};
+use crate::{
+    datapath::{Cleaned, Which, cleanup},
+    net::{Resident, resident},
+};
 use anycast_ebpf::layout::LAYOUT_VERSION;
 
 fn clean(node: &Node<'_>) -> Cleaned {
@@ -165,7 +170,11 @@ fn instances_do_not_touch_each_other() {
         second.hooks.without_tcx = node.without_tcx;
         let attached = node.attach(&mut second, Hook::Xdp);
         second.keep().unwrap();
-        assert!(attached.refused.is_some_and(|refused| refused.resident));
+        let refused = attached.refused.unwrap();
+        assert!(
+            refused.resident && refused.reason.contains("attach-status"),
+            "{refused:?}"
+        );
         node.traffic();
         wait_for(&first.bank(), 1);
         wait_for(&second.bank(), 1);
@@ -175,5 +184,88 @@ fn instances_do_not_touch_each_other() {
         assert_eq!(errors, [true, false], "{cleaned:?}");
         assert_eq!(node.attachments(), node.watched_by(Hook::Xdp));
         assert!(first.is_in_place(&node.now()).unwrap());
+    });
+}
+
+#[test]
+fn what_another_instance_has_on_an_uplink_is_no_stranger() {
+    on_a_node(|node| {
+        // What it left, and what it has while it runs.
+        for runs in [false, true] {
+            let first = node.start(Hook::Xdp).0;
+            let _first = runs.then_some(first);
+            let pins = Pins::open(node.bpffs, Instance::here("anycast1").unwrap()).unwrap();
+            let second = Datapath::load_pinned(&services(), &LoadSettings::default(), Some(pins)).unwrap();
+            let uplink = node.now();
+            assert_eq!(uplink.xdp_programs.len(), 1);
+            // This process may not look at programs that it didn't load.
+            assert!(matches!(resident(&uplink, &[]), Resident::Hidden { .. }));
+            assert_eq!(resident(&uplink, &second.program_numbers()), Resident::Ours);
+        }
+    });
+}
+
+/// Makes what the instance has pinned that of another network namespace, out of sight from here.
+fn move_elsewhere(node: &Node<'_>) -> std::path::PathBuf {
+    let all = node.bpffs.join("anycast-probe");
+    let elsewhere = all.join(format!("anycast0@{}", u64::MAX));
+    std::fs::rename(all.join(Node::instance().to_string()), &elsewhere).unwrap();
+    elsewhere
+}
+
+#[test]
+fn filters_of_another_namespace_are_not_made_unknown() {
+    on_a_node(|node| {
+        drop(node.start(Hook::Tc));
+        let elsewhere = move_elsewhere(node);
+        let before = pinned(node);
+        let cleaned = cleanup(node.bpffs, &Which::All).unwrap().remove(0);
+        if node.without_tcx {
+            let error = cleaned.error.unwrap_or_default();
+            assert!(error.contains("another network namespace"), "{error}");
+            assert_eq!((pinned(node), cleaned.detached), (before, Vec::new()));
+            assert_eq!(node.programs_of_tc(), 2);
+            // At home it goes.
+            let home = elsewhere.with_file_name(Node::instance().to_string());
+            std::fs::rename(&elsewhere, home).unwrap();
+            assert!(clean(node).error.is_none());
+        } else {
+            assert!(cleaned.error.is_none(), "{cleaned:?}");
+            assert!(!elsewhere.exists());
+        }
+        assert_eq!(node.programs_of_tc(), 0);
+    });
+}
+
+#[test]
+fn what_a_gone_namespace_left_is_removed_and_nothing_else() {
+    on_a_node(|node| {
+        drop(node.start(Hook::Xdp));
+        let elsewhere = move_elsewhere(node);
+        // Its programs are still attached.
+        drop(node.pins().unwrap());
+        assert!(elsewhere.exists());
+        // The interfaces go with the namespace.
+        node.namespace.delete_link(node.uplink.index);
+        drop(node.pins().unwrap());
+        assert_eq!(elsewhere.exists(), node.without_tcx, "filters may be out of sight");
+    });
+}
+
+#[test]
+fn a_qdisc_is_not_made_before_it_is_noted() {
+    on_a_node(|node| {
+        if !node.without_tcx {
+            return;
+        }
+        let mut datapath = node.load();
+        // The note can't be made: what is there belongs to anybody.
+        let directory = inventory(node.bpffs).unwrap().remove(0).path;
+        let note = directory.join(format!("clsact-{}", node.uplink.index));
+        std::fs::create_dir(&note).unwrap();
+        std::fs::set_permissions(&note, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let uplink = node.now();
+        datapath.attach(&uplink, Hook::Tc, true).unwrap_err();
+        assert_eq!(node.namespace.netlink().clsact_links().unwrap(), []);
     });
 }

@@ -18,8 +18,8 @@ use nix::libc;
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use super::{
-    Attached, Bank, Datapath, DatapathError, EgressHook, HookPoint, Instance, LoadSettings, Pins, PinsError, Reading,
-    Service, bpf::KernelLink, hold::tc_side, inventory,
+    Attached, BASELINE_XDP, Bank, Datapath, DatapathError, EgressHook, HookPoint, Instance, LoadSettings, Pins,
+    PinsError, Reading, Service, bpf::KernelLink, hold::tc_side, inventory,
 };
 use crate::{
     config::Hook,
