@@ -23,9 +23,9 @@ struct Arguments {
 enum Bench {
     /// Run the lab's failover several times and give the spread of each latency
     Failover(failover::FailoverArgs),
-    /// What the kernel programs cost, as multiples of an empty one
+    /// What a packet costs in the kernel programs, against an empty one
     Programs(programs::ProgramsArgs),
-    /// Read the counters of 64 services as every tick does
+    /// Read the counters as every tick does, of up to 256 services on 128 CPUs
     Poll(poll::PollArgs),
 }
 

@@ -166,8 +166,8 @@ fn dirtied(bank: &Bank, programs: &SimulatedPrograms, writer: Core) -> Result<Sp
     let of = |times: Vec<Duration>| Spread::of(times.iter().map(|time| time.as_nanos() as f64).collect());
     let (polls, nothing) = (of(times.0), of(times.1));
     Ok(Spread {
-        best_ns: polls.best_ns - nothing.best_ns,
-        median_ns: polls.median_ns - nothing.median_ns,
+        best_ns: tenths(polls.best_ns - nothing.best_ns),
+        median_ns: tenths(polls.median_ns - nothing.median_ns),
     })
 }
 
@@ -176,10 +176,15 @@ impl Spread {
         times.sort_by(f64::total_cmp);
         let at = |index: usize| times.get(index).copied().unwrap_or(f64::NAN);
         Self {
-            best_ns: at(0),
-            median_ns: at(times.len() / 2),
+            best_ns: tenths(at(0)),
+            median_ns: tenths(at(times.len() / 2)),
         }
     }
+}
+
+/// Below that there is only noise.
+fn tenths(ns: f64) -> f64 {
+    (ns * 10.0).round() / 10.0
 }
 
 impl Case {

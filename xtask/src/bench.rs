@@ -24,10 +24,10 @@ enum Name {
     /// Run the lab's failover several times and give the spread of each latency
     #[command(disable_help_flag = true)]
     Failover(PassedOn),
-    /// What the kernel programs cost, as multiples of an empty one
+    /// What a packet costs in the kernel programs, against an empty one
     #[command(disable_help_flag = true)]
     Programs(PassedOn),
-    /// Read the counters of 64 services as every tick does
+    /// Read the counters as every tick does, of up to 256 services on 128 CPUs
     #[command(disable_help_flag = true)]
     Poll(PassedOn),
 }
