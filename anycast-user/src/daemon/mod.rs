@@ -9,7 +9,7 @@ mod uplinks;
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -88,7 +88,6 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
         }
         let datapath = load(config, &plan)?;
         let (bank, sample_rate) = (datapath.bank(), datapath.sample_rate());
-        counting = datapath.is_pinned();
         let residents = meet(&plan, &datapath.program_numbers(), &teller);
         let uplinks = Uplinks::start(datapath, config, &plan.uplinks, residents, &teller)?;
         tell_missing(&plan, &teller);
@@ -100,11 +99,14 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
             teller: &teller,
             bank,
             sample_rate,
-            uplinks,
+            uplinks: Arc::clone(&uplinks),
             bypass,
             report_interval: telling.report_interval,
         };
-        runtime.block_on(watching.run(hands.actuator.take(), listener, ends))
+        let ended = runtime.block_on(watching.run(hands.actuator.take(), listener, ends));
+        // Not before: somebody may have removed the pins meanwhile.
+        counting = uplinks.lock().unwrap_or_else(PoisonError::into_inner).is_pinned();
+        ended
     };
     let ended = watch();
     hands.release(&mut netlink);

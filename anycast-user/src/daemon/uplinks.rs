@@ -177,6 +177,11 @@ impl Uplinks {
         Ok(())
     }
 
+    /// Whether what is attached goes on counting when this is dropped.
+    pub(super) fn is_pinned(&self) -> bool {
+        self.datapath.is_pinned()
+    }
+
     /// Detaches from what is no uplink any more.
     fn leave(&mut self, links: &[Link], uplinks: &[Uplink], now: MonotonicTime) {
         // One that can't be watched is no replacement: it is as new at every look.
@@ -201,11 +206,12 @@ impl Uplinks {
                     continue;
                 }
             }
-            let watched = self.watched.remove(&index);
             if let Err(error) = self.datapath.detach(index) {
+                // It is tried again at the next look.
                 tracing::warn!("{error}");
+                continue;
             }
-            if let Some(Watched { name, .. }) = watched {
+            if let Some(Watched { name, .. }) = self.watched.remove(&index) {
                 let successor = links.iter().find(|link| link.name == name && link.index != index);
                 let reason = match successor {
                     _ if is_there => "it is no uplink any more".to_owned(),
