@@ -44,12 +44,13 @@ pub(crate) fn follow(
     match direction {
         Direction::Egress => {
             let since = atomic::load(&exchange.since);
-            let answers = has_payload
-                && atomic::load(&exchange.tag) == hash.tag()
-                && since & HANDSHAKE == 0
-                && latency::release(&exchange.tag, hash);
-            answers.then(|| {
-                latency::add(latency, now().wrapping_sub(since));
+            if !has_payload || atomic::load(&exchange.tag) != hash.tag() || since & HANDSHAKE != 0 {
+                return None;
+            }
+            // Before the slot is released: the two don't wait for one another then.
+            let now = now();
+            latency::release(&exchange.tag, hash).then(|| {
+                latency::add(latency, now.wrapping_sub(since));
                 Event::Answer
             })
         }
