@@ -38,7 +38,8 @@ pub(crate) fn services() -> Box<Services> {
             active: 0.into(),
             sample_mask: 0.into(),
             secret: SECRET.into(),
-            reserved: [0; 5],
+            numbers_given: 0.into(),
+            reserved: [0; 4],
         },
         tables: [Table::EMPTY; 2],
     });
