@@ -35,8 +35,10 @@ pub struct HostMemory {
     pub latency: Vec<Latency>,
     /// `CLOCK_MONOTONIC`, in nanoseconds.
     pub now: u64,
-    transactions: Vec<Transaction>,
-    exchanges: Vec<Exchange>,
+    /// Sampled transactions under way, at the places that their hashes give them.
+    pub transactions: Vec<Transaction>,
+    /// Exchanges over TCP under way, likewise.
+    pub exchanges: Vec<Exchange>,
 }
 
 impl Host {

@@ -29,7 +29,7 @@ pub(crate) use shapes::shapes;
 const FRAMES: u64 = 30_000;
 /// After so many all counters are compared. If they differ, these are run once more, one by one.
 const BLOCK: usize = 1000;
-/// After so many both sides start anew: no exchange over TCP gets so old that it matters whose clock is read first.
+/// After so many both sides start anew, with the next settings.
 const EPOCH: u64 = 100_000;
 
 /// What the programs are loaded with, in turn.

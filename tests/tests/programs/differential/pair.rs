@@ -4,7 +4,7 @@ use std::{
     num::NonZeroUsize,
     os::fd::AsFd as _,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anycast_ebpf::{
@@ -13,7 +13,10 @@ use anycast_ebpf::{
     packet::{Tunnels, View},
 };
 use anycast_user::datapath::{LatencyReading, LoadSettings, Reading, locals, slots};
-use aya::{Ebpf, maps::Map};
+use aya::{
+    Ebpf,
+    maps::{Array, Map},
+};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::{
@@ -21,11 +24,16 @@ use crate::{
     node::{Counted, Node, services},
 };
 
+/// What is under way gets no older than this. It is far from where its age matters: that the clock is read for one side
+/// after the other would make a difference there, now and then.
+const UNDER_WAY_MAX: Duration = Duration::from_millis(300);
+
 pub(crate) struct Pair {
     node: Node,
     host: Host,
     tunnels: Tunnels,
     start: Instant,
+    forgot: Instant,
 }
 
 impl Pair {
@@ -47,6 +55,7 @@ impl Pair {
             host,
             tunnels: settings.tunnels,
             start: Instant::now(),
+            forgot: Instant::now(),
         })
     }
 
@@ -54,6 +63,9 @@ impl Pair {
     pub(crate) fn meet(&mut self, hook: Hook, bytes: &[u8]) {
         if !hook.takes(bytes) {
             return;
+        }
+        if self.forgot.elapsed() > UNDER_WAY_MAX {
+            self.forget();
         }
         self.node.programs.pass(hook, bytes);
         let now = self.start.elapsed().as_nanos();
@@ -64,6 +76,17 @@ impl Pair {
             tunnels: self.tunnels,
         };
         self.host.record(bytes, view);
+    }
+
+    /// Nothing is under way any more, on either side.
+    fn forget(&mut self) {
+        let memory = self.host.memory();
+        let transactions = memory.transactions.iter().map(|transaction| &transaction.tag);
+        let exchanges = memory.exchanges.iter().map(|exchange| &exchange.tag);
+        let ebpf = self.node.datapath.ebpf_mut();
+        clear(ebpf, "TRANSACTIONS", transactions);
+        clear(ebpf, "EXCHANGES", exchanges);
+        self.forgot = Instant::now();
     }
 
     /// What the programs have counted.
@@ -101,6 +124,17 @@ impl Pair {
         Counted {
             services: readings.zip(samples).collect(),
             unclassified: memory.unclassified.by_reason.each_ref().map(Counter::get),
+        }
+    }
+}
+
+/// Empties the slots that are taken on the host, and the same ones of the programs.
+fn clear<'host>(ebpf: &mut Ebpf, map: &str, tags: impl Iterator<Item = &'host AtomicU64>) {
+    let map = ebpf.map_mut(map).expect("the map");
+    let mut slots: Array<_, [u64; 2]> = map.try_into().expect("an array of a tag and a time each");
+    for (place, tag) in (0..).zip(tags) {
+        if tag.swap(0, Relaxed) != 0 {
+            slots.set(place, [0; 2], 0).expect("a place of the map");
         }
     }
 }
