@@ -32,6 +32,15 @@ fn a_udp_length_below_its_header_is_malformed() {
 }
 
 #[test]
+fn a_jumbogram_over_udp_is_as_long_as_its_packet() {
+    let mut frame = Family::V6.frame(&Family::V6.udp(Ingress, 53, &QUERY));
+    frame[18..20].fill(0);
+    frame[transport_in_frame(Family::V6) + 4..][..2].fill(0);
+    let flow = flow_of(&frame);
+    assert_eq!((flow.transport_bytes, flow.head), (Some(u16::MAX), head(&QUERY)));
+}
+
+#[test]
 fn the_start_of_a_payload_is_known_from_twelve_bytes_on() {
     for family in Family::ALL {
         for length in 0..20 {

@@ -238,3 +238,46 @@ fn a_query_that_comes_again_much_later_is_another_one() {
     };
     assert_eq!(node.timed(Family::V4, DNS), expected);
 }
+
+#[test]
+fn a_query_that_comes_again_within_ten_seconds_is_the_same() {
+    for (later, sampled) in [(10 * SECOND, 1), (10 * SECOND + 1, 2)] {
+        let mut node = Node::new();
+        node.datagram(Family::V4, DNS, Ingress, &QUERY);
+        node.at(later).datagram(Family::V4, DNS, Ingress, &QUERY);
+        assert_eq!(node.timed(Family::V4, DNS).sampled, sampled, "{later} ns");
+    }
+}
+
+#[test]
+fn without_an_id_several_may_answer_one() {
+    let mut node = Node::new();
+    node.datagram(Family::V4, SIP, Ingress, b"INVITE sip:example.com SIP/2.0\r\n");
+    for answer in [&b"SIP/2.0 100 Trying\r\n"[..], b"SIP/2.0 200 OK\r\n"] {
+        node.at(MICROSECOND).datagram(Family::V4, SIP, Egress, answer);
+    }
+    let expected = Timed {
+        buckets: vec![bucket(MICROSECOND)],
+        sampled: 1,
+        ..Timed::default()
+    };
+    assert_eq!(node.timed(Family::V4, SIP), expected);
+    assert_eq!(node.counts(Family::V4, SIP).answers, 2);
+}
+
+#[test]
+fn clients_of_different_networks_are_different() {
+    for byte in 0..8 {
+        let node = Node::new();
+        node.datagram(Family::V6, DNS, Ingress, &QUERY);
+        let mut answer = Family::V6.udp(Egress, DNS.port, &ANSWER);
+        answer[24 + byte] ^= 1;
+        node.packet(Family::V6, Egress, &answer);
+        let expected = Timed {
+            sampled: 1,
+            mismatched: 1,
+            ..Timed::default()
+        };
+        assert_eq!(node.timed(Family::V6, DNS), expected, "byte {byte}");
+    }
+}

@@ -13,4 +13,4 @@ use crate::{
     layout::{Counter, PROTOCOL_UDP, RCODES, UNCLASSIFIED_REASONS},
     testing::{Egress, Family, Ingress, QUERY},
 };
-use node::{Counts, DNS, NTP, Node, ONE_WAY, SMTP, TCP_DNS, Timed};
+use node::{Counts, DNS, NTP, Node, ONE_WAY, SIP, SMTP, TCP_DNS, Timed};

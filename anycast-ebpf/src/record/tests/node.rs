@@ -33,7 +33,12 @@ pub(super) const SMTP: Kind = Kind {
     classifier: Classifier::TcpServerFirst,
     port: 25,
 };
-const KINDS: [Kind; 5] = [DNS, NTP, ONE_WAY, TCP_DNS, SMTP];
+/// Of a protocol without an ID.
+pub(super) const SIP: Kind = Kind {
+    classifier: Classifier::Udp,
+    port: 5060,
+};
+const KINDS: [Kind; 6] = [DNS, NTP, ONE_WAY, TCP_DNS, SMTP, SIP];
 
 pub(super) const SECRET: u64 = 0x5eed_5eed_5eed_5eed;
 
