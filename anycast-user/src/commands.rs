@@ -111,7 +111,7 @@ fn status_words(instance: &PinnedInstance) -> String {
     let version = if *usable {
         ""
     } else {
-        " (of another version: `anycast-probe cleanup` removes it)"
+        " (of another version: `anycast-probe cleanup --all` removes it)"
     };
     let user = daemon.map_or_else(
         || "no daemon uses it".to_owned(),

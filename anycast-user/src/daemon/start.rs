@@ -1,6 +1,6 @@
 //! What happens once, when the daemon starts: programs loaded, links prepared, the engine set up.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use anyhow::Result;
 use aya_log::EbpfLogger;
@@ -166,7 +166,9 @@ fn found(armed: bool, PlannedLink { link, services }: &PlannedLink) -> Found {
     match (link.up, ownership(link)) {
         (true, _) => Found::Up,
         (false, Ownership::Ours) if armed => {
-            let addresses: Vec<String> = services.iter().map(|service| service.address.to_string()).collect();
+            let probed = services.iter().filter(|service| service.watch_only().is_none());
+            let addresses: BTreeSet<IpAddr> = probed.map(|service| service.address).collect();
+            let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
             let addresses = addresses.join(", ");
             tracing::warn!(
                 "{} was put down by an earlier run; it comes up when {addresses} answer",
@@ -177,7 +179,7 @@ fn found(armed: bool, PlannedLink { link, services }: &PlannedLink) -> Found {
         (false, Ownership::Ours) => {
             tracing::warn!(
                 "{} was put down by an earlier run that was armed; this one only observes: run it with --arm, or \
-                 `ip link set dev {} up`",
+                 `ip link set dev {} up alias \"\"`, which takes its mark off too",
                 link.name,
                 link.name
             );

@@ -57,7 +57,7 @@ impl Refused {
         let reason = match error.errno() {
             _ if resident && ours => {
                 "an XDP program of another anycast-probe, or one that it left, is on this interface: see \
-                                      `anycast-probe attach-status`, and `anycast-probe cleanup`"
+                                      `anycast-probe attach-status`, and `anycast-probe cleanup --all`"
                     .to_owned()
             }
             _ if resident => "another XDP program is on this interface; it is not replaced".to_owned(),

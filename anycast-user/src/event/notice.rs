@@ -218,7 +218,7 @@ impl fmt::Display for Notice<'_> {
             },
             Self::Stopped { counting: false } => f.write_str("stopped; links stay as they are"),
             Self::Stopped { counting: true } => f.write_str(
-                "stopped; links stay as they are, and the programs go on counting (`anycast-probe cleanup` removes them)",
+                "stopped; links stay as they are, and the programs go on counting (`anycast-probe cleanup --all` removes them)",
             ),
         }
     }

@@ -202,7 +202,7 @@ fn judgement(out: &mut Families<'_>, services: &[ServiceSnapshot]) -> fmt::Resul
     )?;
     out.gauge(
         "threshold",
-        "Evidence that a withdrawal needs.",
+        "Evidence that a withdrawal needs; each burst of probes without an answer adds 8 nats to what is seen.",
         Some(&Unit::Other("nats".into())),
         each().map(|(labels, service)| (labels, service.threshold_nats)),
     )

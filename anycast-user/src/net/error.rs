@@ -48,7 +48,7 @@ pub enum NetError {
     },
     /// There's no such link in this network namespace.
     #[error(
-        "no link named `{name}` here; make it with `ip link add {name} type dummy`, or see `ip link` for the names"
+        "no link named `{name}` here: see `ip link` for the names; a service link is made by `ip link add {name} type dummy`"
     )]
     NoSuchLink {
         /// The name.

@@ -111,7 +111,7 @@ impl fmt::Display for Resident {
             Self::Hidden { id } => write!(
                 f,
                 "a program ({id}) that only CAP_SYS_ADMIN may look at (if `anycast-probe attach-status` knows it, \
-                 `anycast-probe cleanup` takes it off)"
+                 `anycast-probe cleanup --all` takes it off)"
             ),
             Self::AfXdp { id, name } => write!(f, "the program `{name}` ({id}), which serves AF_XDP sockets"),
         }
