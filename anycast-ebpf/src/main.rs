@@ -14,7 +14,7 @@ mod context;
 mod maps;
 
 use anycast_ebpf::{
-    packet::{Direction, Framing, View},
+    packet::{Direction, Framing, Tunnels, View},
     record::{active_table, recognise, record},
 };
 use aya_ebpf::{
@@ -127,7 +127,11 @@ fn view(direction: Direction, framing: Framing) -> View {
     View {
         direction,
         framing,
-        tunnels: maps::tunnels(),
+        tunnels: match direction {
+            Direction::Ingress => maps::tunnels(),
+            // This host wraps nothing.
+            Direction::Egress => Tunnels::default(),
+        },
     }
 }
 

@@ -175,11 +175,13 @@ fn record_message<M: Memory>(
         }
         _ => return,
     };
-    let hash = Hash::new(atomic::load(&services.settings.secret), slot, flow, id);
-    if !hash.is_sampled(atomic::load(&services.settings.sample_mask)) || slot.classifier == Classifier::UdpOneWay as u16
+    let secret = atomic::load(&services.settings.secret);
+    if !latency::is_sampled(secret, atomic::load(&services.settings.sample_mask), flow, id)
+        || slot.classifier == Classifier::UdpOneWay as u16
     {
         return;
     }
+    let hash = Hash::new(secret, slot, flow, id);
     if let (Some(transaction), Some(latency)) = (memory.transaction(hash.transaction()), memory.latency(slot.service)) {
         let now = || memory.now();
         match direction {

@@ -157,8 +157,8 @@ impl Table {
 pub struct Settings {
     /// Index of the table to look in.
     pub active: AtomicU64,
-    /// A transaction is sampled when its hash has none of these bits, which are in the upper half: the lower half says
-    /// where it is kept.
+    /// A transaction is sampled when its hash has none of these bits, which are in the upper half, where a product mixes
+    /// best.
     pub sample_mask: AtomicU64,
     /// Keys the hash of transactions, so that nobody outside can choose which are sampled. Odd, and never zero.
     pub secret: AtomicU64,
