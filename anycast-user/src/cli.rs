@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{MetricsListen, PinPlace, parse_duration, parse_floor};
+use crate::policy::FloorSettings;
 
 /// Withdraws an anycast route within milliseconds of its service's death, by watching the traffic itself.
 ///
@@ -47,9 +48,10 @@ pub struct RunArgs {
     /// Put the link down when its service is dead, and up again when it has recovered
     #[arg(long)]
     pub arm: bool,
-    /// Least age of a suspicion before it may withdraw; 0ms promises nothing about short pauses
-    #[arg(long, value_name = "TIME", value_parser = parse_floor)]
-    pub floor: Option<Duration>,
+    /// Least age of a suspicion before it may withdraw: site (30ms and what the server's pauses teach), global (3s), fast
+    /// (none: promises nothing about short pauses) or a time
+    #[arg(long, value_name = "FLOOR", value_parser = parse_floor)]
+    pub floor: Option<FloorSettings>,
     /// How often to tell what the services do
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = report_interval)]
     pub report_interval: Duration,

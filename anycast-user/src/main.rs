@@ -70,7 +70,9 @@ fn run(args: &RunArgs) -> Result<()> {
         (None, Some(link)) => Config::for_link(link),
         (None, None) => anyhow::bail!("name a link (--link) or a configuration file (--config)"),
     };
-    effective.armed |= *arm;
+    if *arm {
+        effective.armed = Some(true);
+    }
     if let Some(floor) = floor {
         effective.floor = *floor;
     }

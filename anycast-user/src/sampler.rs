@@ -24,7 +24,7 @@ use crate::{
     clock::MonotonicTime,
     engine::{Acted, Ask, Effects, Engine, Failure, Probed, Purpose, Seen},
     event::{Event, EventKind},
-    policy::{Burst, PROBES_IN_BURST},
+    policy::Burst,
     probe::{BurstRequest, BurstResult, Prober, RequestError},
     route::{Action, Actuator, Command, Outcome, RouteError, Scheduling, request_realtime},
     status::Status,
@@ -188,7 +188,7 @@ fn run(parts: Parts, stop: &AtomicBool, ready: &Sender<Scheduling>) {
             }
         }
         engine.bypass(status.is_bypassed(), now, &mut hands);
-        engine.tick(now, |service| status.bank().queries_and_answers(service), &mut hands);
+        engine.tick(now, |service| status.bank().counts(service), &mut hands);
         status.publish(engine.views());
         status.ticks.fetch_add(1, Relaxed);
     }
@@ -293,6 +293,7 @@ impl Hands<'_> {
             burst: Burst {
                 started_at,
                 finished_at,
+                asked: request.count,
                 sent,
                 answered,
                 refused,
@@ -344,6 +345,7 @@ impl Effects for Hands<'_> {
             service,
             generation,
             purpose,
+            probes,
         } = ask;
         let Some(&service_address) = self.addresses.get(service) else {
             return false;
@@ -355,7 +357,7 @@ impl Effects for Hands<'_> {
         let request = BurstRequest {
             id: u64::from(generation) << ID_GENERATION_SHIFT | purpose_bit | service as u64,
             service_address,
-            count: PROBES_IN_BURST,
+            count: probes,
             window,
         };
         match self.prober.try_request(request) {

@@ -1,8 +1,11 @@
 //! What the sampling thread lets others see: atomics that it stores to and never waits for.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use anycast_ebpf::layout::{RCODE_NAMES, UNCLASSIFIED_NAMES};
@@ -10,7 +13,7 @@ use anycast_ebpf::layout::{RCODE_NAMES, UNCLASSIFIED_NAMES};
 use crate::{
     datapath::Bank,
     engine::View,
-    event::Names,
+    event::{AlertSet, Names},
     export::{LinkSnapshot, SamplerSnapshot, ServiceSnapshot, Snapshot},
     policy::{Guard, State},
 };
@@ -37,9 +40,15 @@ pub struct Status {
 #[derive(Debug, Default)]
 struct ServiceStatus {
     state: AtomicU8,
-    /// Bits of an `f64`, like the next.
+    /// Bits of an `f64`, like the next two.
     evidence: AtomicU64,
     threshold: AtomicU64,
+    closest_approach: AtomicU64,
+    /// Nanoseconds, like the next.
+    floor: AtomicU64,
+    limit: AtomicU64,
+    alerts: AtomicU32,
+    wants_second_proof: AtomicBool,
 }
 
 /// What is counted of a link.
@@ -112,12 +121,23 @@ impl Status {
                 state,
                 evidence,
                 threshold,
+                closest_approach,
+                floor,
+                limit,
+                alerts,
+                wants_second_proof,
             },
         ) in self.services.iter().zip(views)
         {
+            let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
             status.state.store(state as u8, Relaxed);
             status.evidence.store(evidence.to_bits(), Relaxed);
             status.threshold.store(threshold.to_bits(), Relaxed);
+            status.closest_approach.store(closest_approach.to_bits(), Relaxed);
+            status.floor.store(nanoseconds(floor), Relaxed);
+            status.limit.store(nanoseconds(limit), Relaxed);
+            status.alerts.store(alerts.bits(), Relaxed);
+            status.wants_second_proof.store(wants_second_proof, Relaxed);
         }
     }
 
@@ -130,6 +150,11 @@ impl Status {
                 .unwrap_or_default(),
             evidence: f64::from_bits(status.evidence.load(Relaxed)),
             threshold: f64::from_bits(status.threshold.load(Relaxed)),
+            closest_approach: f64::from_bits(status.closest_approach.load(Relaxed)),
+            floor: Duration::from_nanos(status.floor.load(Relaxed)),
+            limit: Duration::from_nanos(status.limit.load(Relaxed)),
+            alerts: AlertSet::from_bits(status.alerts.load(Relaxed)),
+            wants_second_proof: status.wants_second_proof.load(Relaxed),
         })
     }
 
@@ -175,6 +200,10 @@ impl Snapshot for Status {
                     state: view.state,
                     evidence_nats: view.evidence,
                     threshold_nats: view.threshold,
+                    closest_approach: view.closest_approach,
+                    floor: view.floor,
+                    limit: view.limit,
+                    alerts: view.alerts,
                 }
             })
             .collect()

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use super::Config;
-
 /// Nothing that the configuration times lasts a day: a longer one is a slip of the unit.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -31,8 +29,8 @@ pub enum DurationError {
     /// More than a day.
     #[error("{0:?} is longer than a day; check its unit (\"ms\", \"s\", \"m\", \"h\")")]
     TooLong(String),
-    /// A floor above [`Config::MAX_FLOOR`].
-    #[error("a floor of {0:?} is longer than 60s; write a shorter one: the default is \"30ms\"")]
+    /// A floor above [`Config::MAX_FLOOR`](super::Config::MAX_FLOOR).
+    #[error("a floor of {0:?} is longer than 60s; write a shorter one: the default is \"site\"")]
     FloorTooLong(String),
 }
 
@@ -56,17 +54,6 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     }
 }
 
-/// Reads a floor, as for `--floor`: a duration of at most [`Config::MAX_FLOOR`].
-///
-/// Whoever writes `--floor 0ms` accepts by that to have none; a file has to say `accept_no_floor`.
-pub fn parse_floor(text: &str) -> Result<Duration, DurationError> {
-    let floor = parse_duration(text)?;
-    if floor > Config::MAX_FLOOR {
-        return Err(DurationError::FloorTooLong(text.to_owned()));
-    }
-    Ok(floor)
-}
-
 /// A duration in the file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Written(pub(super) Duration);
@@ -79,12 +66,11 @@ impl<'de> Deserialize<'de> for Written {
 
 struct WrittenVisitor;
 
-impl WrittenVisitor {
-    fn bare_number<E: de::Error>(number: impl fmt::Display) -> Result<Written, E> {
-        Err(E::custom(format_args!(
-            "{number} has no unit; write a string with one, like \"{number}ms\" or \"{number}s\""
-        )))
-    }
+/// Refuses a number where a text with a unit belongs.
+pub(super) fn bare_number<T, E: de::Error>(number: impl fmt::Display) -> Result<T, E> {
+    Err(E::custom(format_args!(
+        "{number} has no unit; write a string with one, like \"{number}ms\" or \"{number}s\""
+    )))
 }
 
 impl Visitor<'_> for WrittenVisitor {
@@ -99,14 +85,14 @@ impl Visitor<'_> for WrittenVisitor {
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<Written, E> {
-        Self::bare_number(number)
+        bare_number(number)
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<Written, E> {
-        Self::bare_number(number)
+        bare_number(number)
     }
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Written, E> {
-        Self::bare_number(number)
+        bare_number(number)
     }
 }

@@ -8,12 +8,14 @@ use toml::Spanned;
 
 use super::Hook;
 use super::duration::Written;
+use super::floor::WrittenFloor;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConfigFile {
     pub(super) armed: Option<bool>,
-    pub(super) floor: Option<Spanned<Written>>,
+    pub(super) floor: Option<Spanned<WrittenFloor>>,
+    pub(super) withdraw_also_on: Option<Vec<Spanned<String>>>,
     #[serde(default)]
     pub(super) accept_no_floor: bool,
     pub(super) hook: Option<Hook>,
@@ -61,6 +63,7 @@ pub(super) struct MetricsTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct LinkTable {
     pub(super) name: Spanned<String>,
+    pub(super) withdraw_when: Option<Spanned<WhenWritten>>,
     #[serde(default, rename = "service")]
     pub(super) services: Vec<ServiceTable>,
 }
@@ -72,6 +75,28 @@ pub(super) struct ServiceTable {
     pub(super) protocol: Named,
     pub(super) port: Spanned<u16>,
     pub(super) addresses: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) weight: Option<Spanned<u32>>,
+}
+
+/// With how many dead services a link is withdrawn.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected \"any\", \"all\" or { share = 0.5 }")]
+pub(super) enum WhenWritten {
+    Named(WhenNamed),
+    Share(ShareTable),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum WhenNamed {
+    Any,
+    All,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ShareTable {
+    pub(super) share: f64,
 }
 
 /// A protocol by its name.

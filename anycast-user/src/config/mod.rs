@@ -9,6 +9,7 @@ mod duration;
 mod encapsulation;
 mod error;
 mod file;
+mod floor;
 mod metrics;
 mod pins;
 mod protocol;
@@ -25,8 +26,13 @@ use std::time::Duration;
 use anycast_ebpf::{classify::Classifier, packet::Tunnels};
 use serde::Deserialize;
 
-pub use duration::{DurationError, parse_duration, parse_floor};
+use crate::event::AlertSet;
+use crate::policy::{FloorSettings, WithdrawWhen};
+
+pub use duration::{DurationError, parse_duration};
 pub use error::ConfigError;
+use floor::SITE;
+pub use floor::parse_floor;
 pub use metrics::{MetricsListen, MetricsListenError};
 pub use pins::{PinPlace, PinPlaceError};
 pub use protocol::has_probe;
@@ -34,12 +40,15 @@ pub use protocol::has_probe;
 /// A checked configuration: everything the daemon needs to know before it looks at the machine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Whether links may be touched. Default: `false`, it observes and says what it would have done.
-    pub armed: bool,
-    /// How long a suspicion must last before a withdrawal, whatever the evidence. Default: 30 ms.
+    /// Whether links may be touched. Default: `None`; a daemon observes then and says what it would have done, a replay
+    /// decides as if armed.
+    pub armed: Option<bool>,
+    /// How long a suspicion must last before a withdrawal, whatever the evidence. Default: `site`, see [`parse_floor`].
     ///
     /// At most [`Config::MAX_FLOOR`]. Under [`Config::NO_FLOOR`] only with `accept_no_floor = true`.
-    pub floor: Duration,
+    pub floor: FloorSettings,
+    /// Alerts that count as a service's death when they last. Default: none.
+    pub withdraw_also_on: AlertSet,
     /// Where queries are counted. Default: [`Hook::Auto`].
     pub hook: Hook,
     /// Interfaces that queries arrive on and answers leave by; never empty.
@@ -106,10 +115,12 @@ pub struct Detection {
 }
 
 /// A link whose state is the switch of an announcement.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LinkConfig {
     /// Name of the interface, as in `ip link`: at most 15 bytes.
     pub name: String,
+    /// With how many dead services it is withdrawn. Default: any.
+    pub withdraw_when: WithdrawWhen,
     /// Services on the link, no name and no (address, IP protocol, port) twice.
     ///
     /// Empty: find the DNS service on the link.
@@ -127,6 +138,8 @@ pub struct ServiceConfig {
     pub port: u16,
     /// Service addresses, unicast, never empty. Default: `None`, all addresses on the link.
     pub addresses: Option<Vec<IpAddr>>,
+    /// What it weighs where a share of the link's services decides, at least 1. Default: 1.
+    pub weight: u32,
 }
 
 impl Config {
@@ -140,13 +153,19 @@ impl Config {
     /// What `run --link NAME` uses: every default, and the DNS service that is found on that link.
     #[must_use]
     pub fn for_link(name: impl Into<String>) -> Self {
-        let link = LinkConfig {
-            name: name.into(),
-            services: Vec::new(),
-        };
         Self {
-            armed: false,
-            floor: Duration::from_millis(30),
+            links: vec![LinkConfig::named(name)],
+            ..Self::without_links()
+        }
+    }
+
+    /// Every default, and no link: for a recording, which brings its services.
+    #[must_use]
+    pub fn without_links() -> Self {
+        Self {
+            armed: None,
+            floor: SITE,
+            withdraw_also_on: AlertSet::default(),
             hook: Hook::default(),
             uplinks: None,
             encapsulation: Tunnels::default(),
@@ -155,41 +174,77 @@ impl Config {
             coming_back: Return::default(),
             detection: Detection::default(),
             metrics: MetricsListen::default(),
-            links: vec![link],
+            links: Vec::new(),
         }
     }
 
-    /// Reads `text`; `file` is only named in errors.
-    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
-        toml::from_str(text)
-            .map_err(|error| error::Problem::from_toml(&error))
-            .and_then(check::check)
-            .map_err(|problem| problem.at(text, file))
+    /// Whether links may be touched by a daemon.
+    #[must_use]
+    pub fn is_armed(&self) -> bool {
+        self.armed.unwrap_or(false)
     }
 
-    /// Reads the file at `path`, of at most [`Config::MAX_FILE_BYTES`].
+    /// Reads `text`, which names a link; `file` is only named in errors.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        Self::checked(text, file, check::check)
+    }
+
+    /// Reads `text`, which need not name any link; `file` is only named in errors.
+    pub fn parse_for_recording(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        Self::checked(text, file, check::check_without_links)
+    }
+
+    /// Reads the file at `path`, of at most [`Config::MAX_FILE_BYTES`], which names a link.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = read(path).map_err(|cause| ConfigError::Read {
-            file: path.to_owned(),
-            cause,
-        })?;
-        Self::parse(&text, path)
+        Self::parse(&read(path)?, path)
+    }
+
+    /// The same of a file that need not name any link.
+    pub fn load_for_recording(path: &Path) -> Result<Self, ConfigError> {
+        Self::parse_for_recording(&read(path)?, path)
+    }
+
+    fn checked(
+        text: &str,
+        file: &Path,
+        check: fn(file::ConfigFile) -> Result<Self, error::Problem>,
+    ) -> Result<Self, ConfigError> {
+        toml::from_str(text)
+            .map_err(|error| error::Problem::from_toml(&error))
+            .and_then(check)
+            .map_err(|problem| problem.at(text, file))
     }
 }
 
 /// Reads a bounded text, so that naming a device or a log by mistake ends in an error, not in memory.
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?
-        .take(Config::MAX_FILE_BYTES + 1)
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > Config::MAX_FILE_BYTES {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    Ok(text)
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let bounded = || {
+        let mut text = String::new();
+        File::open(path)?
+            .take(Config::MAX_FILE_BYTES + 1)
+            .read_to_string(&mut text)?;
+        if text.len() as u64 > Config::MAX_FILE_BYTES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(text)
+    };
+    bounded().map_err(|cause| ConfigError::Read {
+        file: path.to_owned(),
+        cause,
+    })
 }
 
 impl LinkConfig {
+    /// A link with the DNS service that is found on it.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            withdraw_when: WithdrawWhen::default(),
+            services: Vec::new(),
+        }
+    }
+
     /// Whether a service on it can be asked whether it is alive: without one, nothing could ever withdraw the link.
     #[must_use]
     pub fn can_be_armed(&self) -> bool {

@@ -83,7 +83,7 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
     let mut hands = Hands::default();
     let mut counting = false;
     let watch = || {
-        if config.armed {
+        if config.is_armed() {
             hands.take(&plan, &mut netlink)?;
         }
         let datapath = load(config, &plan)?;
@@ -141,7 +141,7 @@ impl Watching<'_> {
             report_interval,
         } = self;
         let names = teller.names();
-        let status = Arc::new(Status::new(config.armed, Arc::clone(names), bank));
+        let status = Arc::new(Status::new(config.is_armed(), Arc::clone(names), bank));
         for (index, planned) in plan.links.iter().enumerate() {
             if let Some(link) = status.link(index) {
                 link.announced.store(planned.link.up, Relaxed);
@@ -168,13 +168,13 @@ impl Watching<'_> {
             actuator,
             prober,
             events,
-            period: sampler::period(config.floor),
+            period: sampler::period(config.floor.least),
         })
         .context("cannot start the sampling thread")?;
         tell_scheduling("sampling", sampler.scheduling);
         lock_memory();
         teller.notice(&Notice::Started {
-            armed: config.armed,
+            armed: config.is_armed(),
             links: &names.links,
         });
 

@@ -1,6 +1,6 @@
 //! What happens once, when the daemon starts: programs loaded, links prepared, the engine set up.
 
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr};
 
 use anyhow::Result;
 use aya_log::EbpfLogger;
@@ -9,17 +9,13 @@ use crate::{
     clock::MonotonicTime,
     config::{Config, PinPlace},
     datapath::{self, Datapath, Instance, LoadSettings, Pins, PinsError},
-    detect,
     discover::{Plan, PlannedLink, PlannedService, is_realtime_kernel},
-    engine::{Engine, Found, LinkSetup, Settings},
+    engine::{Engine, Found, LinkSetup, ServiceSetup, Settings},
     event::{Names, ServiceName},
     net::Netlink,
-    policy::SuspicionSettings,
     route::{Actuator, LinkLock, LinkSwitch, Ownership, Scheduling, ipv6, is_marked, ownership},
     status::Status,
 };
-
-const SECONDS_PER_YEAR: f64 = 365.25 * 86_400.0;
 
 pub(super) fn names(plan: &Plan) -> Names {
     let service_names = |(link, planned): (usize, &PlannedLink)| {
@@ -137,32 +133,27 @@ pub(super) fn tell_scheduling(thread: &str, scheduling: Scheduling) {
 
 pub(super) fn engine(config: &Config, plan: &Plan, status: &Status) -> Engine {
     let now = MonotonicTime::now();
-    let budget = config.detection.node_years_between_false_alarms * SECONDS_PER_YEAR;
-    let settings = Settings {
-        armed: config.armed,
-        detect: detect::Settings {
-            time_between_false_alarms: Duration::try_from_secs_f64(budget).unwrap_or(Duration::MAX),
-            services: status.names().services.len() as u32,
-            arming_answers: config.arming.answers,
-            arming_time: config.arming.time,
-        },
-        suspicion: SuspicionSettings { floor: config.floor },
-        hold_down: config.coming_back.hold_down,
-        // The sampling thread says so before its first tick, and that is told.
-        bypassed: false,
-    };
+    let settings = Settings::of(config, status.names().services.len(), config.is_armed());
     let links: Vec<LinkSetup> = plan
         .links
         .iter()
         .map(|planned| LinkSetup {
-            found: found(config.armed, planned),
-            services: planned.services.iter().map(PlannedService::watch_only).collect(),
+            found: found(config.is_armed(), planned),
+            withdraw_when: planned.withdraw_when,
+            services: planned.services.iter().map(setup).collect(),
         })
         .collect();
     Engine::new(settings, &links, now)
 }
 
-fn found(armed: bool, PlannedLink { link, services }: &PlannedLink) -> Found {
+fn setup(service: &PlannedService) -> ServiceSetup {
+    ServiceSetup {
+        watch_only: service.watch_only(),
+        weight: service.weight.into(),
+    }
+}
+
+fn found(armed: bool, PlannedLink { link, services, .. }: &PlannedLink) -> Found {
     match (link.up, ownership(link)) {
         (true, _) => Found::Up,
         (false, Ownership::Ours) if armed => {
@@ -212,6 +203,7 @@ mod tests {
     use super::*;
     use crate::{
         net::testing::{Namespace, in_namespace},
+        policy::WithdrawWhen,
         route::RouteError,
     };
 
@@ -219,7 +211,11 @@ mod tests {
         let link = namespace.netlink().link("anycast0").unwrap();
         let services = Vec::new();
         Plan {
-            links: vec![PlannedLink { link, services }],
+            links: vec![PlannedLink {
+                link,
+                withdraw_when: WithdrawWhen::default(),
+                services,
+            }],
             uplinks: Vec::new(),
             missing_uplinks: Vec::new(),
             local_addresses: Vec::new(),

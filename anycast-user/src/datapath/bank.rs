@@ -11,6 +11,7 @@ use anycast_ebpf::layout::{
 use aya::Ebpf;
 
 use super::{DatapathError, SimulatedPrograms, mapping::Counted};
+use crate::detect::Counts;
 
 /// The counters of one service, summed over the CPUs. They only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,6 +137,31 @@ impl Bank {
                 queries + first.load(Ordering::Relaxed),
                 answers + second.load(Ordering::Relaxed),
             )
+        })
+    }
+
+    /// Reads what a tick needs of the `service`th service. `None` of one that doesn't exist.
+    #[must_use]
+    pub fn counts(&self, service: usize) -> Option<Counts> {
+        if service >= self.services() {
+            return None;
+        }
+        let Reading {
+            queries,
+            answers,
+            packets_in,
+            hints,
+            responses,
+            ..
+        } = self.read(service);
+        let [_, _, servfails, ..] = responses;
+        Some(Counts {
+            queries,
+            answers,
+            packets: packets_in,
+            hints,
+            servfails,
+            local_answers: None,
         })
     }
 

@@ -1,44 +1,98 @@
-//! How unlikely is this silence? Pure: counters and time in, evidence out, O(1) a tick and no allocation.
+//! How unlikely is it that this service is well? Pure: counters and time in, evidence out, O(1) a tick, no allocation.
 //!
-//! The answers of a healthy service are close to a Poisson process of rate μ whatever their latency, so a silence of
-//! length t has probability e^(−μt). The *evidence* is −ln of that, in nats. It is capped by the queries that went
-//! unanswered, so that an end of demand is no evidence, and the threshold follows from a budget of false alarms:
+//! Evidence is *answers that should have come and did not*, in nats: −ln of the probability that a healthy service looks
+//! like this. Two channels gather it, see [`Detector`]; what should have come is capped by what is usual for the service
+//! (`baseline`), so that a flood that nobody could answer is no evidence, and by the queries that wait, so that an end
+//! of demand is none.
 //!
 //! ```text
-//! e  = min( μ (now − t_a),  ν n_q )          evidence of silence
-//! h  = ln(1 + max(μ, 1/s) A V)               withdraw at: one false alarm in A seconds, V services share the budget
-//! h₁ = ln(1 + max(μ, 1/s) / r)               suspect at: r = 1 burst of local probes a second
+//! e₁ = min( μ (now − t_a),  ν n_q ) / φ                            silence
+//! e₂ = max(0, S − (1 − ρ) μ W) / φ                                 residual: cumulative sum, for a share ρ = 0.1 left
+//!      S ← max(0, S + (1 − ρ) E − ln(1/ρ) ΔA),  E = min(p ΔQ, μ W)   in blocks of W = max(50 ms, 20/μ)
+//! h  = ln(1 + max(μ, 1/s) A V)                                     proof: one false alarm in A seconds, V services share it
+//! h₁ = ln(1 + max(μ, 1/s) / r)                                     doubt: r = 1 burst of local probes a second
 //! ```
 //!
-//! `t_a` is the time of the last answer, `n_q` the queries since then that are older than the lag `l`, and
-//! ν = min(1, −ln(1 − p)) what one unanswered query weighs when a share p of them is answered at all.
-//! The mean time between false alarms of a test that fires after a silence T of a Poisson process is
-//! (e^(μT) − 1)/μ, from which h follows; T₁ = h/μ is the least delay that answers alone allow for this budget.
+//! | | | where |
+//! |---|---|---|
+//! | μ | usual answers per second, on the low side | `baseline` |
+//! | p | share of the queries that are answered | `baseline` |
+//! | `t_a`, `n_q` | time of the last answer; queries since then that are older than the lag l | [`Detector`] |
+//! | l, F | lag, and the share of answers that come within it | `lag` |
+//! | ν | min(1, −ln(1 − p F)): what a query that stays unanswered weighs | `lag` |
+//! | φ | dispersion: how much more than Poisson's the answers of a healthy service vary | `dispersion` |
 //!
-//! This is the silence channel. It assumes answers without clusters (dispersion 1) and a latency within the lag of 1 ms;
-//! services that are slower or burstier raise suspicions that a probe clears.
+//! The answers of a healthy service are close to a Poisson process of rate μ whatever their latency. The mean time
+//! between false alarms of a test that fires after a silence of length T is then (e^(μT) − 1)/μ, from which h follows
+//! (Ross, *Stochastic Processes*, 2nd ed., example 1.6(A): the time until a run without events). `T₁ = h/μ` is the least
+//! delay that answers alone allow for this budget. The cumulative sum is Page's (Biometrika 41, 1954) with the
+//! log-likelihood ratio of two Poisson rates; the block that is taken off again is the one that is under way.
 
-mod rate;
+mod baseline;
+mod detector;
+mod dispersion;
+mod lag;
+mod overload;
+mod partial_loss;
+mod quality;
+mod residual;
+mod tail;
 
 use std::time::Duration;
 
-use crate::{
-    clock::MonotonicTime,
-    detect::rate::{LowExpectile, Rate, Share},
+pub use self::{
+    detector::{Detector, Parameters},
+    lag::LatencyProfile,
 };
+use crate::clock::MonotonicTime;
 
 /// Evidence, in nats: −ln of a probability.
 pub type Nats = f64;
 
+/// What is counted of a service. Each only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Queries that came.
+    pub queries: u64,
+    /// Answers that left by an uplink.
+    pub answers: u64,
+    /// All packets to the service's address and port, what is no query included.
+    pub packets: u64,
+    /// Signs that nobody listens: ICMP port unreachable, TCP RST.
+    pub hints: u64,
+    /// Answers that said SERVFAIL.
+    pub servfails: u64,
+    /// Answers that left the server's sockets; `None` when nobody counts them.
+    pub local_answers: Option<u64>,
+}
+
+impl Counts {
+    /// Whether none of the counters is behind what it was in `before`: they were not set back.
+    #[must_use]
+    pub fn follows(&self, before: &Self) -> bool {
+        let Self {
+            queries,
+            answers,
+            packets,
+            hints,
+            servfails,
+            local_answers: _, // Begins anew each time that somebody counts.
+        } = self;
+        *queries >= before.queries
+            && *answers >= before.answers
+            && *packets >= before.packets
+            && *hints >= before.hints
+            && *servfails >= before.servfails
+    }
+}
+
 /// What a tick reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
     /// When it was read.
     pub at: MonotonicTime,
-    /// Queries so far.
-    pub queries: u64,
-    /// Answers so far.
-    pub answers: u64,
+    /// What had been counted.
+    pub counts: Counts,
 }
 
 /// What the detector must know before it starts.
@@ -52,170 +106,107 @@ pub struct Settings {
     pub arming_answers: u64,
     /// Time to watch before silence means something.
     pub arming_time: Duration,
+    /// What it uses.
+    pub parts: Parts,
+}
+
+/// The parts of the detector. A daemon uses [all](Self::ALL); experiments leave one out to see what it is worth.
+#[expect(clippy::struct_excessive_bools, reason = "each is there or not")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// e₁ is evidence.
+    pub silence: bool,
+    /// e₂ is evidence.
+    pub residual: bool,
+    /// What should have come is capped by the usual rate.
+    pub baseline_cap: bool,
+    /// The usual rate is a low expectile rather than a mean.
+    pub low_expectile: bool,
+    /// Queries younger than the lag are not missed yet.
+    pub lag: bool,
+    /// Evidence is divided by the dispersion.
+    pub dispersion: bool,
+    /// Overload is told from death.
+    pub overload: bool,
+}
+
+impl Parts {
+    /// All of them.
+    pub const ALL: Self = Self {
+        silence: true,
+        residual: true,
+        baseline_cap: true,
+        low_expectile: true,
+        lag: true,
+        dispersion: true,
+        overload: true,
+    };
+}
+
+/// From what the detector may learn what is usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learning {
+    /// Nothing is wrong.
+    All,
+    /// Answers are missing although the server lives: fewer may be the new usual, more may not.
+    Downwards,
+    /// Something is wrong.
+    Nothing,
 }
 
 /// What is known after a tick.
+#[expect(clippy::struct_excessive_bools, reason = "each is a finding of its own")]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Assessment {
     /// Enough was seen of the service for its silence to mean something.
     pub ready: bool,
-    /// Evidence that answers should have come and did not.
-    pub evidence: Nats,
+    /// It would be ready, but its healthy silences reach so far that silence proves nothing.
+    pub tail_too_heavy: bool,
+    /// e₁: evidence of silence.
+    pub silence_evidence: Nats,
+    /// e₂: evidence that next to nothing is answered.
+    pub residual_evidence: Nats,
     /// h: evidence at which silence alone is proof.
     pub threshold: Nats,
     /// h₁: evidence from which local probes are sent.
     pub suspicion_threshold: Nats,
     /// Time since the last answer.
     pub silence: Duration,
+    /// When that was.
+    pub last_answer: MonotonicTime,
+    /// Answers so far.
+    pub answers: u64,
     /// Queries have stopped: none for a second, nor for the time of twenty answers at the usual rate.
     pub idle: bool,
+    /// More comes than the service is used to.
+    pub overload: bool,
+    /// How long an overloaded service has to be silent before that is evidence.
+    pub overload_silence: Duration,
+    /// Something said since the last tick that nobody listens.
+    pub hint: bool,
+    /// Answers that left the server's sockets since the last one that left by an uplink, if somebody counts.
+    pub local_answers: Option<u64>,
+    /// What else is wrong with what is answered.
+    pub findings: Findings,
 }
 
-/// The rate that the thresholds take at least: of a service that is hardly used too little is known for a low one.
-const RATE_MIN_PER_SECOND: f64 = 1.0;
-/// r: bursts of local probes that a healthy service may cause, per second.
-const PROBE_BURSTS_PER_SECOND: f64 = 1.0;
-/// l: queries younger than this are not missed yet.
-const LAG: Duration = Duration::from_millis(1);
-/// Time constant of the mean rate of answers.
-const RATE_TIME_CONSTANT: Duration = Duration::from_secs(10);
-/// Time constant of the share answered.
-const SHARE_TIME_CONSTANT: Duration = Duration::from_secs(60);
-/// A service without queries for this long may be idle.
-const IDLE_AFTER: Duration = Duration::from_secs(1);
-/// So many answers at the usual rate must be missing as well: a trickle is not idle between two queries.
-const IDLE_AFTER_ANSWERS: f64 = 20.0;
-/// Samples that are kept to look back by the lag: several lags at the fastest tick of 1 ms.
-const RING: usize = 8;
-
-/// The detector of one service.
-#[derive(Clone, Debug)]
-pub struct Detector {
-    settings: Settings,
-    started: MonotonicTime,
-    previous: Sample,
-    first: Sample,
-    last_query: MonotonicTime,
-    /// How long after the last query the service is called idle.
-    idle_after: Duration,
-    last_answer: MonotonicTime,
-    queries_at_last_answer: u64,
-    answer_rate: Rate,
-    low_rate: LowExpectile,
-    share_answered: Share,
-    ring: [Sample; RING],
-    next: usize,
-    queries_older_than_lag: u64,
-}
-
-impl Detector {
-    /// Starts from `sample`: nothing before it counts.
+impl Assessment {
+    /// The evidence of either channel.
     #[must_use]
-    pub fn new(settings: Settings, sample: Sample) -> Self {
-        Self {
-            settings,
-            started: sample.at,
-            previous: sample,
-            first: sample,
-            last_query: sample.at,
-            idle_after: IDLE_AFTER,
-            last_answer: sample.at,
-            queries_at_last_answer: sample.queries,
-            answer_rate: Rate::new(RATE_TIME_CONSTANT),
-            low_rate: LowExpectile::default(),
-            share_answered: Share::new(SHARE_TIME_CONSTANT),
-            ring: [sample; RING],
-            next: 0,
-            queries_older_than_lag: sample.queries,
-        }
+    pub fn evidence(&self) -> Nats {
+        self.silence_evidence.max(self.residual_evidence)
     }
+}
 
-    /// Takes a sample. While `suspicious`, and while no query comes, the baselines stay as they were.
-    ///
-    /// Counters that run backwards (somebody else's map) are taken as standing still.
-    pub fn tick(&mut self, sample: Sample, suspicious: bool) -> Assessment {
-        let elapsed = sample.at.since(self.previous.at);
-        let queries = sample.queries.saturating_sub(self.previous.queries);
-        let answers = sample.answers.saturating_sub(self.previous.answers);
-        if queries > 0 {
-            self.last_query = sample.at;
-            // By the rate of now: it fades while no query comes.
-            let many_answers = IDLE_AFTER_ANSWERS / self.answer_rate.per_second();
-            self.idle_after = Duration::try_from_secs_f64(many_answers)
-                .unwrap_or(IDLE_AFTER)
-                .max(IDLE_AFTER);
-        }
-        if answers > 0 {
-            // The answer left somewhere within the tick: taking its end is the cautious side.
-            self.last_answer = sample.at;
-            self.queries_at_last_answer = sample.queries;
-        }
-        let ready = self.is_ready(sample);
-        let idle = self.is_idle(sample.at);
-        if !suspicious && !idle {
-            self.answer_rate.add(answers, elapsed);
-            self.share_answered.add(queries, answers, elapsed);
-            if ready {
-                self.low_rate.follow(self.answer_rate.per_second(), elapsed);
-            }
-        }
-        self.previous = sample;
-        self.look_back(sample);
-        self.assess(sample.at, ready, idle)
-    }
-
-    /// The service was seen to be alive while nobody asks: the queries that were left unanswered are of the past.
-    pub fn settle(&mut self) {
-        self.queries_at_last_answer = self.previous.queries;
-    }
-
-    /// Forgets `unobserved` of the present silence: the daemon did not run then, so it has not seen that nothing came.
-    pub fn forgive(&mut self, unobserved: Duration) {
-        self.last_answer = self
-            .last_answer
-            .after(unobserved)
-            .min(self.previous.at.after(unobserved));
-    }
-
-    fn is_ready(&self, sample: Sample) -> bool {
-        sample.answers.saturating_sub(self.first.answers) >= self.settings.arming_answers
-            && sample.at.since(self.started) >= self.settings.arming_time
-    }
-
-    fn is_idle(&self, now: MonotonicTime) -> bool {
-        now.since(self.last_query) >= self.idle_after
-    }
-
-    /// Puts `sample` in the ring and finds the queries up to the youngest sample that is at least a lag old. After a stall
-    /// there may be none in the ring: then what was found before still holds.
-    fn look_back(&mut self, sample: Sample) {
-        if let Some(slot) = self.ring.get_mut(self.next) {
-            *slot = sample;
-        }
-        self.next = (self.next + 1) % RING;
-        let found = self
-            .ring
-            .iter()
-            .filter(|old| sample.at.since(old.at) >= LAG)
-            .map(|old| old.queries);
-        self.queries_older_than_lag = found.fold(self.queries_older_than_lag, u64::max);
-    }
-
-    fn assess(&self, now: MonotonicTime, ready: bool, idle: bool) -> Assessment {
-        let rate = self.low_rate.capped(self.answer_rate.per_second());
-        let silence = now.since(self.last_answer);
-        let unanswered = self.queries_older_than_lag.saturating_sub(self.queries_at_last_answer);
-        let budget = self.settings.time_between_false_alarms.as_secs_f64() * f64::from(self.settings.services);
-        let threshold_rate = rate.max(RATE_MIN_PER_SECOND);
-        Assessment {
-            ready,
-            evidence: (rate * silence.as_secs_f64()).min(self.share_answered.nats_per_query() * unanswered as f64),
-            threshold: (threshold_rate * budget).ln_1p(),
-            suspicion_threshold: (threshold_rate / PROBE_BURSTS_PER_SECOND).ln_1p(),
-            silence,
-            idle,
-        }
-    }
+/// What may be wrong with a service that answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Fewer answers than usual, for so long that it is no chance.
+    pub partial_loss: bool,
+    /// Most answers say SERVFAIL.
+    pub servfail: bool,
+    /// Answers take several times as long as usual.
+    pub slow: bool,
 }
 
 #[cfg(test)]

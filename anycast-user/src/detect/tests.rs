@@ -8,7 +8,12 @@ const SETTINGS: Settings = Settings {
     services: 1,
     arming_answers: 1000,
     arming_time: Duration::from_secs(1),
+    parts: Parts::ALL,
 };
+
+fn learning(suspicious: bool) -> Learning {
+    if suspicious { Learning::Nothing } else { Learning::All }
+}
 
 /// A service with constant rates, driven a millisecond at a time.
 struct Drive {
@@ -21,8 +26,12 @@ impl Drive {
     fn new() -> Self {
         let sample = Sample {
             at: MonotonicTime(1_000_000_000),
-            queries: 7,
-            answers: 5,
+            counts: Counts {
+                queries: 7,
+                answers: 5,
+                packets: 7,
+                ..Counts::default()
+            },
         };
         Self {
             detector: Detector::new(SETTINGS, sample),
@@ -34,9 +43,10 @@ impl Drive {
     fn run(&mut self, milliseconds: u32, queries: u64, answers: u64, suspicious: bool) -> &mut Self {
         for _ in 0..milliseconds {
             self.sample.at = self.sample.at.after(MILLISECOND);
-            self.sample.queries += queries;
-            self.sample.answers += answers;
-            self.assessment = self.detector.tick(self.sample, suspicious);
+            self.sample.counts.queries += queries;
+            self.sample.counts.packets += queries;
+            self.sample.counts.answers += answers;
+            self.assessment = self.detector.tick(self.sample, learning(suspicious));
         }
         self
     }
@@ -59,7 +69,7 @@ fn thresholds_follow_the_formula() {
         ready,
         threshold,
         suspicion_threshold,
-        evidence,
+        silence_evidence: evidence,
         ..
     } = Drive::healthy().assessment;
     assert!(ready);
@@ -71,7 +81,11 @@ fn thresholds_follow_the_formula() {
 #[test]
 fn services_share_the_budget_of_false_alarms() {
     let mut drive = Drive::new();
-    drive.detector.settings.services = 8;
+    let settings = Settings {
+        services: 8,
+        ..SETTINGS
+    };
+    drive.detector = Detector::new(settings, drive.sample);
     drive.run(2000, 10, 10, false);
     assert!(close(drive.assessment.threshold, (10_000.0 * 3.16e8 * 8.0_f64).ln_1p()));
 }
@@ -81,7 +95,7 @@ fn silence_under_demand_grows_by_the_usual_rate() {
     let mut drive = Drive::healthy();
     let assessment = drive.run(5, 10, 0, true).assessment;
     // By time 5 ms · 10/ms; by queries the youngest millisecond does not count yet.
-    assert!(close(assessment.evidence, 40.0), "{assessment:?}");
+    assert!(close(assessment.silence_evidence, 40.0), "{assessment:?}");
     assert_eq!(assessment.silence, 5 * MILLISECOND);
 }
 
@@ -89,7 +103,7 @@ fn silence_under_demand_grows_by_the_usual_rate() {
 fn an_end_of_demand_is_no_evidence() {
     let mut drive = Drive::healthy();
     let assessment = drive.run(2000, 0, 0, false).assessment;
-    assert!(close(assessment.evidence, 0.0), "{assessment:?}");
+    assert!(close(assessment.silence_evidence, 0.0), "{assessment:?}");
     assert!(assessment.idle);
 }
 
@@ -112,7 +126,7 @@ fn a_trickle_is_not_idle_between_two_queries_and_an_idle_service_stays_idle() {
 fn a_flood_that_cannot_be_answered_is_capped_by_the_usual_rate() {
     let mut drive = Drive::healthy();
     let assessment = drive.run(5, 100_000, 0, true).assessment;
-    assert!(assessment.evidence <= 50.0 + 1e-6, "{assessment:?}");
+    assert!(assessment.silence_evidence <= 50.0 + 1e-6, "{assessment:?}");
 }
 
 #[test]
@@ -120,7 +134,7 @@ fn any_answer_ends_the_silence() {
     let mut drive = Drive::healthy();
     drive.run(5, 10, 0, true);
     let assessment = drive.run(1, 10, 1, true).assessment;
-    assert!(close(assessment.evidence, 0.0), "{assessment:?}");
+    assert!(close(assessment.silence_evidence, 0.0), "{assessment:?}");
     assert_eq!(assessment.silence, Duration::ZERO);
 }
 
@@ -131,7 +145,7 @@ fn a_query_weighs_what_its_usual_share_of_answers_makes_likely() {
     let assessment = drive.run(3, 1, 0, true).assessment;
     // Two queries older than the lag, each −ln(1 − ½).
     assert!(
-        (assessment.evidence - 2.0 * std::f64::consts::LN_2).abs() < 1e-3,
+        (assessment.silence_evidence - 2.0 * std::f64::consts::LN_2).abs() < 1e-3,
         "{assessment:?}"
     );
 }
@@ -165,7 +179,7 @@ fn idleness_freezes_the_baselines_and_demand_that_returns_unanswered_is_evidence
     let idle = drive.run(600_000, 0, 0, false).assessment;
     assert!(idle.idle && before - idle.threshold < 1.0, "{before} {idle:?}");
     let asked = drive.run(5, 10, 0, false).assessment;
-    assert!(asked.evidence > asked.suspicion_threshold, "{asked:?}");
+    assert!(asked.silence_evidence > asked.suspicion_threshold, "{asked:?}");
 }
 
 #[test]
@@ -176,7 +190,7 @@ fn one_unanswered_query_is_far_from_proof_however_little_is_usual() {
     }
     let assessment = drive.run(1, 1, 0, false).run(1000, 0, 0, false).assessment;
     assert!(
-        assessment.ready && assessment.evidence <= 1.0 && assessment.threshold > 19.0,
+        assessment.ready && assessment.silence_evidence <= 1.0 && assessment.threshold > 19.0,
         "{assessment:?}"
     );
 }
@@ -184,21 +198,21 @@ fn one_unanswered_query_is_far_from_proof_however_little_is_usual() {
 #[test]
 fn a_stall_of_the_daemon_does_not_wipe_the_evidence() {
     let mut drive = Drive::healthy();
-    let before = drive.run(5, 10, 0, true).assessment.evidence;
+    let before = drive.run(5, 10, 0, true).assessment.silence_evidence;
     drive.sample.at = drive.sample.at.after(Duration::from_micros(4900));
-    for _ in 0..RING {
+    for _ in 0..8 {
         drive.sample.at = drive.sample.at.after(Duration::from_micros(50));
-        drive.sample.queries += 1;
-        assert!(drive.detector.tick(drive.sample, true).evidence >= before);
+        drive.sample.counts.queries += 1;
+        assert!(drive.detector.tick(drive.sample, Learning::Nothing).silence_evidence >= before);
     }
 }
 
 #[test]
 fn a_service_that_proved_to_be_alive_owes_nothing() {
     let mut drive = Drive::healthy();
-    assert!(drive.run(5, 10, 0, false).assessment.evidence > 10.0);
+    assert!(drive.run(5, 10, 0, false).assessment.silence_evidence > 10.0);
     drive.detector.settle();
-    assert!(close(drive.run(1000, 0, 0, false).assessment.evidence, 0.0));
+    assert!(close(drive.run(1000, 0, 0, false).assessment.silence_evidence, 0.0));
 }
 
 #[test]
@@ -215,20 +229,23 @@ fn what_was_not_observed_is_not_silence() {
     let pause = Duration::from_millis(500);
     drive.detector.forgive(pause);
     drive.sample.at = drive.sample.at.after(pause);
-    drive.sample.queries += 5000;
-    let assessment = drive.detector.tick(drive.sample, false);
-    assert!(assessment.evidence < 1.0, "{assessment:?}");
+    drive.sample.counts.queries += 5000;
+    let assessment = drive.detector.tick(drive.sample, Learning::All);
+    assert!(assessment.silence_evidence < 1.0, "{assessment:?}");
 }
 
 proptest! {
     #[test]
-    fn any_counters_give_finite_evidence(samples: Vec<(u32, u64, u64, bool)>) {
+    fn any_counters_give_finite_evidence(samples: Vec<(u32, [u64; 5], Option<u64>, bool)>) {
         let mut drive = Drive::new();
-        for (elapsed, queries, answers, suspicious) in samples {
-            let sample = Sample { at: drive.sample.at.after(Duration::from_nanos(elapsed.into())), queries, answers };
+        for (elapsed, [queries, answers, packets, hints, servfails], local_answers, suspicious) in samples {
+            let counts = Counts { queries, answers, packets, hints, servfails, local_answers };
+            let sample = Sample { at: drive.sample.at.after(Duration::from_nanos(elapsed.into())), counts };
             drive.sample = sample;
-            let Assessment { evidence, threshold, suspicion_threshold, .. } = drive.detector.tick(sample, suspicious);
-            prop_assert!(evidence.is_finite() && evidence >= 0.0);
+            let assessment = drive.detector.tick(sample, learning(suspicious));
+            let Assessment { silence_evidence, residual_evidence, threshold, suspicion_threshold, .. } = assessment;
+            prop_assert!(silence_evidence.is_finite() && silence_evidence >= 0.0);
+            prop_assert!(residual_evidence.is_finite() && residual_evidence >= 0.0);
             prop_assert!(threshold.is_finite() && threshold >= suspicion_threshold);
         }
     }

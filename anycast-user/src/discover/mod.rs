@@ -23,11 +23,11 @@ pub use self::{
 use crate::{
     config::{Config, has_probe},
     net::{self, Link, NetError, Netlink},
-    policy::WatchOnly,
+    policy::{WatchOnly, WithdrawWhen},
 };
 
 /// What is to be watched.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The links whose state is the announcement.
     pub links: Vec<PlannedLink>,
@@ -42,10 +42,12 @@ pub struct Plan {
 }
 
 /// A link and the services on its addresses.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PlannedLink {
     /// The link.
     pub link: Link,
+    /// With how many dead services it is withdrawn.
+    pub withdraw_when: WithdrawWhen,
     /// One for each service and address.
     pub services: Vec<PlannedService>,
 }
@@ -61,6 +63,8 @@ pub struct PlannedService {
     pub address: IpAddr,
     /// Its port.
     pub port: u16,
+    /// What it weighs where a share of the link's services decides.
+    pub weight: u32,
 }
 
 impl PlannedService {
@@ -87,7 +91,7 @@ pub fn discover(config: &Config, netlink: &mut Netlink) -> Result<Plan, Discover
         .map(|wanted| {
             let link = find(&links, &wanted.name)?;
             net::link_switch_check(link, &links, &carriers)?;
-            if config.armed && !wanted.can_be_armed() {
+            if config.is_armed() && !wanted.can_be_armed() {
                 return Err(DiscoverError::NothingToProbe {
                     link: wanted.name.clone(),
                 });
@@ -108,6 +112,7 @@ pub fn discover(config: &Config, netlink: &mut Netlink) -> Result<Plan, Discover
             }));
             Ok(PlannedLink {
                 link: link.clone(),
+                withdraw_when: wanted.withdraw_when,
                 services,
             })
         })

@@ -23,6 +23,7 @@ pub fn services(link: &LinkConfig) -> Cow<'_, [ServiceConfig]> {
         protocol: Classifier::DnsUdp,
         port: DNS_PORT,
         addresses: None,
+        weight: 1,
     }])
 }
 
@@ -47,6 +48,7 @@ pub(super) fn services_of(wanted: &LinkConfig, addresses: &[IpAddr]) -> Result<V
                 protocol: service.protocol,
                 address,
                 port: service.port,
+                weight: service.weight,
             });
         }
     }
@@ -56,7 +58,7 @@ pub(super) fn services_of(wanted: &LinkConfig, addresses: &[IpAddr]) -> Result<V
 /// No two services may get the same packets. The configuration can't tell: an address may be on two links.
 pub(super) fn check_endpoints(links: &[PlannedLink]) -> Result<(), DiscoverError> {
     let mut taken = HashMap::new();
-    for PlannedLink { link, services } in links {
+    for PlannedLink { link, services, .. } in links {
         for service in services {
             let name = format!("`{}` of {}", service.name, link.name);
             let endpoint = (service.address, service.protocol.protocol(), service.port);
@@ -109,9 +111,11 @@ mod tests {
 
     use super::*;
     use crate::net::testing::link;
+    use crate::policy::WithdrawWhen;
 
     fn wanted(services: Vec<ServiceConfig>) -> LinkConfig {
         LinkConfig {
+            withdraw_when: WithdrawWhen::Any,
             name: "anycast0".to_owned(),
             services,
         }
@@ -123,6 +127,7 @@ mod tests {
 
     fn service(name: &str, protocol: Classifier, address: &str, port: u16) -> PlannedService {
         PlannedService {
+            weight: 1,
             name: name.to_owned(),
             protocol,
             address: address.parse().unwrap(),
@@ -140,6 +145,7 @@ mod tests {
     #[test]
     fn an_address_that_is_not_there_is_refused() {
         let elsewhere = ServiceConfig {
+            weight: 1,
             name: "dns".to_owned(),
             protocol: Classifier::DnsUdp,
             port: 53,
@@ -154,6 +160,7 @@ mod tests {
     #[test]
     fn an_address_on_two_links_can_be_served_once() {
         let planned = |name: &str, protocol| PlannedLink {
+            withdraw_when: WithdrawWhen::Any,
             link: link(2, name, Some("dummy")),
             services: vec![service("dns", protocol, "192.0.2.53", 53)],
         };

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::{
     clock::MonotonicTime,
     detect::{self, Nats},
-    event::Event,
-    policy::{Burst, State, SuspicionSettings, WatchOnly},
+    event::{AlertSet, Event},
+    policy::{Burst, State, SuspicionSettings, WatchOnly, WithdrawWhen},
 };
 
 /// Why a burst of probes is sent.
@@ -27,6 +27,8 @@ pub struct Ask {
     pub generation: u32,
     /// Why.
     pub purpose: Purpose,
+    /// How many probes, each from a port of its own.
+    pub probes: u8,
 }
 
 /// What came of an [`Ask`].
@@ -80,6 +82,9 @@ pub struct Settings {
     pub detect: detect::Settings,
     /// The policy's for services.
     pub suspicion: SuspicionSettings,
+    /// Alerts that count as a service's death when they have lasted for ten seconds: what the operator asked for in so
+    /// many words.
+    pub withdraw_also_on: AlertSet,
     /// The first hold-down.
     pub hold_down: Duration,
     /// Answers may leave uncounted, so that silence proves nothing; see [`Engine::bypass`](super::Engine::bypass).
@@ -98,12 +103,47 @@ pub enum Found {
 }
 
 /// A link and its services, as the engine starts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LinkSetup {
     /// How it was found.
     pub found: Found,
-    /// For each of its services, why it is only watched, if it is. They are numbered through all links in order.
-    pub services: Vec<Option<WatchOnly>>,
+    /// With how many dead services it goes down.
+    pub withdraw_when: WithdrawWhen,
+    /// Its services. They are numbered through all links in order.
+    pub services: Vec<ServiceSetup>,
+}
+
+/// A service, as the engine starts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ServiceSetup {
+    /// Why it is only watched, if it is.
+    pub watch_only: Option<WatchOnly>,
+    /// What it weighs where a share of the services decides.
+    pub weight: f64,
+}
+
+impl Default for ServiceSetup {
+    fn default() -> Self {
+        Self {
+            watch_only: None,
+            weight: 1.0,
+        }
+    }
+}
+
+/// What a look at the sockets of a service showed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketsSeen {
+    /// When.
+    pub at: MonotonicTime,
+    /// Sockets that are bound to its address and port.
+    pub sockets: u32,
+    /// Packets that found a receive queue full, so far.
+    pub receive_drops: u64,
+    /// Sockets whose receive queue is nearly full now.
+    pub full: u32,
+    /// Sockets that nobody has read from for a while, while others of the service are read.
+    pub hung: u32,
 }
 
 /// What the actuator did with a link.
@@ -133,8 +173,19 @@ pub enum Failure {
 pub struct View {
     /// Its state.
     pub state: State,
-    /// Evidence of the present silence.
+    /// Evidence that answers are missing, by the channel that has more.
     pub evidence: Nats,
     /// Evidence at which silence alone is proof.
     pub threshold: Nats,
+    /// The most that evidence and failed bursts have come to since it was armed, as a share of the threshold. What led to
+    /// a withdrawal included.
+    pub closest_approach: f64,
+    /// The floor that holds now.
+    pub floor: Duration,
+    /// h/μ: the least delay that answers alone allow; zero as long as nothing is known.
+    pub limit: Duration,
+    /// What is wrong with it now, as far as there is an alert for it.
+    pub alerts: AlertSet,
+    /// Answers that leave its sockets should be counted.
+    pub wants_second_proof: bool,
 }

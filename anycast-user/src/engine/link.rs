@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Effects, Settings, service::Service};
+use super::{
+    Effects, Settings,
+    service::{Dead, Service},
+};
 use crate::{
     clock::MonotonicTime,
-    detect::Sample,
+    detect::Counts,
     event::{AlertKind, Event, EventKind, Reason},
-    policy::{Guard, LinkPhase, LinkPolicy, Wish},
+    policy::{Guard, LinkPhase, LinkPolicy, Wish, WithdrawWhen},
 };
 
 /// An order that was not acknowledged for this long is told of.
@@ -16,6 +19,7 @@ const ORDER_OVERDUE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) policy: LinkPolicy,
+    pub(super) withdraw_when: WithdrawWhen,
     pub(super) changed_at: MonotonicTime,
     /// When an order was given that is not acknowledged yet, and not told to be overdue.
     pub(super) ordered_at: Option<MonotonicTime>,
@@ -31,50 +35,79 @@ impl Link {
         index: usize,
         settings: &Settings,
         now: MonotonicTime,
-        read: &impl Fn(usize) -> (u64, u64),
+        read: &impl Fn(usize) -> Option<Counts>,
         effects: &mut impl Effects,
     ) {
         for service in &mut self.services {
-            let (queries, answers) = read(service.id());
-            let Some(dead) = service.tick(
-                index,
-                settings,
-                Sample {
-                    at: now,
-                    queries,
-                    answers,
-                },
-                effects,
-            ) else {
-                continue;
-            };
-            if settings.armed {
-                if self.policy.may_withdraw(now) && effects.withdraw(index, now) {
-                    self.policy.withdrawing();
-                    self.ordered_at = Some(now);
-                    let (service, figures, reason) = (service.id(), dead.figures, dead.reason);
-                    effects.event(Event {
-                        at: now,
-                        kind: EventKind::Withdraw {
-                            service,
-                            figures,
-                            reason,
-                        },
-                    });
-                }
-            } else if dead.is_new {
-                let (service, figures, reason, guard) = (service.id(), dead.figures, dead.reason, Guard::Observing);
-                effects.event(Event {
-                    at: now,
-                    kind: EventKind::WouldWithdraw {
-                        service,
-                        figures,
-                        reason,
-                        guard,
-                    },
-                });
+            if let Some(counts) = read(service.id()) {
+                service.tick(index, settings, now, counts, effects);
             }
         }
+        // The one that died last tips the balance.
+        let dead = |is_new| {
+            let mut services = self.services.iter();
+            services.find_map(|service| {
+                let dead = service.dead()?;
+                (dead.is_new == is_new).then_some((service.id(), dead))
+            })
+        };
+        if let Some((service, dead)) = dead(true).or_else(|| dead(false)) {
+            self.lose(index, settings.armed, now, (service, dead), effects);
+        }
+    }
+
+    /// A service is dead: the link goes down, or something speaks against that.
+    fn lose(
+        &mut self,
+        index: usize,
+        armed: bool,
+        now: MonotonicTime,
+        (service, dead): (usize, Dead),
+        effects: &mut impl Effects,
+    ) {
+        let Dead {
+            figures,
+            reason,
+            is_new,
+        } = dead;
+        let guard = if !self
+            .withdraw_when
+            .is_met(self.services.iter().filter_map(Service::vote))
+        {
+            Some(Guard::OthersAlive)
+        } else if armed {
+            None
+        } else {
+            Some(Guard::Observing)
+        };
+        let kind = match guard {
+            None => {
+                if !self.policy.may_withdraw(now) || !effects.withdraw(index, now) {
+                    return;
+                }
+                self.policy.withdrawing();
+                self.ordered_at = Some(now);
+                EventKind::Withdraw {
+                    service,
+                    figures,
+                    reason,
+                }
+            }
+            Some(_) if !is_new => return,
+            Some(guard @ Guard::Observing) => EventKind::WouldWithdraw {
+                service,
+                figures,
+                reason,
+                guard,
+            },
+            Some(guard @ Guard::OthersAlive) => EventKind::Refuse {
+                service,
+                figures,
+                reason,
+                guard,
+            },
+        };
+        effects.event(Event { at: now, kind });
     }
 
     /// A tick of a link that is down by our hand: only probes can tell when it may come back.

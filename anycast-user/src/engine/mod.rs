@@ -3,16 +3,25 @@
 //! The daemon, simulations and tests run this code; they differ in where the samples come from and in what stands
 //! behind [`Effects`]. It does no I/O, allocates nothing in a tick, and time is an argument.
 
+mod explain;
 mod interface;
 mod link;
 mod service;
+mod settings;
 
 use std::time::Duration;
 
-pub use self::interface::{Acted, Ask, Effects, Failure, Found, LinkSetup, Probed, Purpose, Seen, Settings, View};
+pub use self::{
+    explain::Explanation,
+    interface::{
+        Acted, Ask, Effects, Failure, Found, LinkSetup, Probed, Purpose, Seen, ServiceSetup, Settings, SocketsSeen,
+        View,
+    },
+};
 use self::{link::Link, service::Service};
 use crate::{
     clock::MonotonicTime,
+    detect::{Counts, LatencyProfile},
     event::{AlertKind, Event, EventKind, Reason},
     policy::{HoldDown, LinkPhase, LinkPolicy, State},
 };
@@ -40,11 +49,12 @@ impl Engine {
                 };
                 let services = (next..)
                     .zip(&setup.services)
-                    .map(|(id, watch_only)| Service::new(id, *watch_only, &settings, now, state))
+                    .map(|(id, setup)| Service::new(id, *setup, &settings, now, state))
                     .collect();
                 next += setup.services.len();
                 Link {
                     policy,
+                    withdraw_when: setup.withdraw_when,
                     changed_at: now,
                     ordered_at: None,
                     told_uneven: false,
@@ -55,8 +65,8 @@ impl Engine {
         Self { settings, links }
     }
 
-    /// Takes a tick: `read` gives the queries and answers so far of a service.
-    pub fn tick(&mut self, now: MonotonicTime, read: impl Fn(usize) -> (u64, u64), effects: &mut impl Effects) {
+    /// Takes a tick: `read` gives what was counted of a service so far, or nothing when there is no news of it.
+    pub fn tick(&mut self, now: MonotonicTime, read: impl Fn(usize) -> Option<Counts>, effects: &mut impl Effects) {
         let Self { settings, links } = self;
         for (index, link) in links.iter_mut().enumerate() {
             link.check_order(index, now, effects);
@@ -78,6 +88,35 @@ impl Engine {
                 return;
             }
         }
+    }
+
+    /// Takes how long the answers of a service took in the last while.
+    pub fn latency(&mut self, service: usize, profile: &LatencyProfile) {
+        if let Some(service) = self.service_mut(service) {
+            service.latency(profile);
+        }
+    }
+
+    /// Takes a look at the sockets of a service.
+    pub fn sockets(&mut self, now: MonotonicTime, service: usize, seen: &SocketsSeen, effects: &mut impl Effects) {
+        for (index, link) in self.links.iter_mut().enumerate() {
+            if let Some(service) = link.services.iter_mut().find(|known| known.id() == service) {
+                service.sockets(index, now, seen, effects);
+                return;
+            }
+        }
+    }
+
+    /// Why a service is judged as it is; `None` before its first tick.
+    #[must_use]
+    pub fn explanation(&self, service: usize) -> Option<Explanation> {
+        let mut services = self.links.iter().flat_map(|link| &link.services);
+        services.find(|known| known.id() == service)?.explanation()
+    }
+
+    fn service_mut(&mut self, service: usize) -> Option<&mut Service> {
+        let mut services = self.links.iter_mut().flat_map(|link| &mut link.services);
+        services.find(|known| known.id() == service)
     }
 
     /// Takes what the actuator did.

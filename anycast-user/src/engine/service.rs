@@ -1,16 +1,19 @@
 //! One service in the engine.
 
+mod alerts;
 mod probes;
+mod verdict;
 mod watched;
 
 use std::time::Duration;
 
-use super::{Ask, Effects, Purpose, Settings, View};
+use self::alerts::Alerts;
+use super::{Ask, Effects, Purpose, ServiceSetup, Settings, SocketsSeen, View};
 use crate::{
     clock::MonotonicTime,
-    detect::{Assessment, Detector, Sample},
+    detect::{Assessment, Counts, Detector, LatencyProfile, Nats, Sample},
     event::{AlertKind, Event, EventKind, Figures, Reason},
-    policy::{State, Suspicion, Verdict, WatchOnly},
+    policy::{BURST_NATS, Cause, PROBES_IN_BURST, State, Suspicion, WatchOnly},
 };
 
 /// Wait after an arming probe that was not answered, and between the bursts that show that probes can still be believed.
@@ -20,24 +23,33 @@ const HEALTH_PROBE_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Service {
     id: usize,
+    weight: f64,
     state: State,
     /// Begins with the first tick after the start, or after the link came up.
-    detector: Option<Detector>,
-    suspicion: Suspicion,
-    assessment: Assessment,
+    pub(super) detector: Option<Detector>,
+    /// What was counted by the last tick.
+    counts: Counts,
+    pub(super) suspicion: Suspicion,
+    pub(super) assessment: Assessment,
     /// Why it can't be probed, if it can't.
-    watch_only: Option<WatchOnly>,
+    pub(super) watch_only: Option<WatchOnly>,
     /// A local probe was answered when enough answers had been seen. Of a service that is only watched: they were seen.
     armed: bool,
+    /// A whole burst was answered since the link is up, or to bring it up: its probes mean something.
+    probes_known: bool,
     next_health_probe: MonotonicTime,
     /// Counts how often it was watched from zero.
     generation: u32,
     /// A burst is under way, for a suspicion or for health.
     asked: Asked,
-    /// The alert that was raised and whose cause has not gone.
-    alerted: Option<AlertKind>,
+    alerts: Alerts,
     /// The last burst of this suspicion that was told of, as answered and refused.
     told: Option<(bool, bool)>,
+    closest_approach: f64,
+    /// What its death rests on, while it is dead.
+    dead: Option<Dead>,
+    /// Drops that the last look at its sockets showed.
+    receive_drops: Option<u64>,
     /// Must answer before its link comes back.
     must_answer: bool,
     /// What the burst of the present round brought.
@@ -70,13 +82,8 @@ pub(super) struct Dead {
 }
 
 impl Service {
-    pub(super) fn new(
-        id: usize,
-        watch_only: Option<WatchOnly>,
-        settings: &Settings,
-        now: MonotonicTime,
-        state: State,
-    ) -> Self {
+    pub(super) fn new(id: usize, setup: ServiceSetup, settings: &Settings, now: MonotonicTime, state: State) -> Self {
+        let ServiceSetup { watch_only, weight } = setup;
         let suspicion = if settings.bypassed || watch_only.is_some() {
             Suspicion::without_probes
         } else {
@@ -84,17 +91,23 @@ impl Service {
         };
         Self {
             id,
+            weight,
             state,
             detector: None,
+            counts: Counts::default(),
             suspicion: suspicion(settings.suspicion, now),
             assessment: Assessment::default(),
             watch_only,
             armed: false,
+            probes_known: false,
             next_health_probe: now,
             generation: 0,
             asked: Asked::default(),
-            alerted: None,
+            alerts: Alerts::default(),
             told: None,
+            closest_approach: 0.0,
+            dead: None,
+            receive_drops: None,
             must_answer: watch_only.is_none(),
             returned: None,
         }
@@ -117,111 +130,113 @@ impl Service {
         self.returned
     }
 
+    pub(super) fn dead(&self) -> Option<Dead> {
+        self.dead
+    }
+
+    /// Its weight among those that decide about their link, and whether it is dead.
+    pub(super) fn vote(&self) -> Option<(f64, bool)> {
+        self.watch_only.is_none().then_some((self.weight, self.dead.is_some()))
+    }
+
     pub(super) fn view(&self) -> View {
-        let Assessment {
-            evidence, threshold, ..
-        } = self.assessment;
+        let limit = self.detector.as_ref().and_then(|detector| {
+            let parameters = detector.in_use();
+            Duration::try_from_secs_f64(parameters.threshold / parameters.usual_rate).ok()
+        });
         View {
             state: self.state,
-            evidence,
-            threshold,
+            evidence: self.assessment.evidence(),
+            threshold: self.assessment.threshold,
+            closest_approach: self.closest_approach,
+            floor: self
+                .suspicion
+                .floor(self.assessment.last_answer.after(self.assessment.silence)),
+            limit: limit.unwrap_or_default(),
+            alerts: self.alerts.raised(),
+            wants_second_proof: self.suspicion.wants_second_proof(),
         }
     }
 
-    /// Takes a sample while the link is up. `Some` when the service is dead.
+    /// Takes what was counted while the link is up.
     pub(super) fn tick(
         &mut self,
         link: usize,
         settings: &Settings,
-        sample: Sample,
+        now: MonotonicTime,
+        counts: Counts,
         effects: &mut impl Effects,
-    ) -> Option<Dead> {
-        let now = sample.at;
+    ) {
+        if self.detector.is_some() && !counts.follows(&self.counts) {
+            self.restart(settings, now, Reason::CountersReset, effects);
+        }
+        self.counts = counts;
+        let sample = Sample { at: now, counts };
         let detector = self
             .detector
             .get_or_insert_with(|| Detector::new(settings.detect, sample));
-        self.assessment = detector.tick(sample, self.suspicion.is_suspicious());
-        if settings.bypassed || self.watch_only.is_some() {
+        let was_ready = self.assessment.ready;
+        self.assessment = detector.tick(sample, self.suspicion.learning());
+        if self.assessment.ready && !was_ready {
+            // Whatever was asked before: now the answer arms.
+            self.next_health_probe = now;
+        }
+        self.dead = if settings.bypassed || self.watch_only.is_some() {
             self.watch(link, now, effects);
-            return None;
-        }
-        if !self.armed {
-            if self.assessment.ready && now >= self.next_health_probe {
-                self.ask(Purpose::Health, effects);
-            }
-            return None;
-        }
-        let verdict = self.suspicion.tick(now, &self.assessment);
-        if self.suspicion.wants_burst(now) && self.ask(Purpose::Suspicion, effects) {
-            self.suspicion.burst_sent(now);
-        }
-        let was = self.state;
-        match verdict {
-            Verdict::Contradicted => {
-                // Asked at once whether that was a pause.
-                self.disarm(now, Reason::ProbesContradicted, effects);
-                self.next_health_probe = now;
-            }
-            Verdict::Clear => {
-                if now >= self.next_health_probe && self.ask(Purpose::Health, effects) {
-                    self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
-                }
-                self.clear(now, effects);
-            }
-            Verdict::Suspect | Verdict::EgressBroken => {
-                let reason = if was == State::Blackholed {
-                    Reason::ProbesAnswered
-                } else {
-                    Reason::AnswersMissing
-                };
-                self.enter(State::Suspect, reason, now, effects);
-                if verdict == Verdict::EgressBroken {
-                    self.alert(link, AlertKind::EgressBroken, now, effects);
-                }
-            }
-            Verdict::Blackholed { no_socket } => {
-                let reason = if no_socket {
-                    Reason::NoSocket
-                } else {
-                    Reason::SilentAndProbesFail
-                };
-                let dead = Dead {
-                    figures: self.figures(),
-                    reason,
-                    is_new: was != State::Blackholed,
-                };
-                self.enter(State::Blackholed, reason, now, effects);
-                return Some(dead);
-            }
-        }
-        None
-    }
-
-    /// Nothing is wrong.
-    fn clear(&mut self, now: MonotonicTime, effects: &mut impl Effects) {
-        self.alerted = None;
-        self.told = None;
-        if self.assessment.idle {
-            self.enter(State::Idle, Reason::NoQueries, now, effects);
+            None
+        } else if self.armed {
+            self.judge(link, now, effects)
         } else {
-            let reason = if self.state == State::Idle {
-                Reason::QueriesAgain
-            } else {
-                Reason::AnswersAgain
-            };
-            self.enter(State::Healthy, reason, now, effects);
+            self.wait_for_arming(link, now, effects)
+        };
+        if self.armed {
+            let evidence = self.assessment.evidence() + self.burst_nats();
+            self.closest_approach = self.closest_approach.max(evidence / self.assessment.threshold);
+        }
+        self.find(link, settings, now, effects);
+    }
+
+    /// What failed bursts have added to the evidence.
+    pub(super) fn burst_nats(&self) -> Nats {
+        BURST_NATS * f64::from(self.suspicion.failed_bursts())
+    }
+
+    /// Takes how long its answers took in the last while.
+    pub(super) fn latency(&mut self, profile: &LatencyProfile) {
+        if let Some(detector) = &mut self.detector {
+            detector.latency(profile);
         }
     }
 
-    fn disarm(&mut self, now: MonotonicTime, reason: Reason, effects: &mut impl Effects) {
-        self.armed = false;
-        self.enter(State::Unarmed, reason, now, effects);
+    /// Takes a look at its sockets.
+    pub(super) fn sockets(&mut self, link: usize, now: MonotonicTime, seen: &SocketsSeen, effects: &mut impl Effects) {
+        let SocketsSeen {
+            at: _,
+            sockets,
+            receive_drops,
+            full,
+            hung,
+        } = *seen;
+        let more_drops = self
+            .receive_drops
+            .replace(receive_drops)
+            .is_some_and(|before| receive_drops > before);
+        if let Some(detector) = &mut self.detector
+            && (more_drops || full > hung)
+        {
+            detector.note_overload(now);
+        }
+        self.set_alert(link, AlertKind::HungWorker, hung > 0, now, effects);
+        if self.armed && sockets == 0 {
+            self.suspicion.ask(now, &self.assessment, Cause::Hint);
+        }
     }
 
     /// The link went down by our hand. A service that was never armed need not answer for it to come back.
     pub(super) fn withdrawn(&mut self, now: MonotonicTime, any_armed: bool, effects: &mut impl Effects) {
         self.must_answer = self.watch_only.is_none() && (self.armed || !any_armed);
         self.returned = None;
+        self.dead = None;
         self.enter(State::Withdrawn, Reason::LinkDown, now, effects);
     }
 
@@ -229,7 +244,7 @@ impl Service {
     pub(super) fn probe_for_return(&mut self, effects: &mut impl Effects) {
         self.returned = None;
         if self.must_answer {
-            self.ask(Purpose::Health, effects);
+            self.ask(Purpose::Health, PROBES_IN_BURST, effects);
         }
     }
 
@@ -243,7 +258,8 @@ impl Service {
         }
     }
 
-    /// Watches from zero. What is under way is not about what comes now.
+    /// Watches from zero. What is under way is not about what comes now. How long the server pauses when it is well, and
+    /// how near it came to a withdrawal, stays known.
     pub(super) fn restart(
         &mut self,
         settings: &Settings,
@@ -252,9 +268,18 @@ impl Service {
         effects: &mut impl Effects,
     ) {
         self.enter(State::Unarmed, reason, now, effects);
+        let setup = ServiceSetup {
+            watch_only: self.watch_only,
+            weight: self.weight,
+        };
+        let fresh = Self::new(self.id, setup, settings, now, State::Unarmed);
         *self = Self {
             generation: self.generation.wrapping_add(1),
-            ..Self::new(self.id, self.watch_only, settings, now, State::Unarmed)
+            suspicion: fresh.suspicion.clone().with_pauses_of(&self.suspicion),
+            // It came up because it was answered.
+            probes_known: reason == Reason::LinkUp && self.must_answer,
+            closest_approach: self.closest_approach,
+            ..fresh
         };
     }
 
@@ -265,11 +290,12 @@ impl Service {
         self.suspicion.forgive(unobserved);
     }
 
-    fn ask(&mut self, purpose: Purpose, effects: &mut impl Effects) -> bool {
+    fn ask(&mut self, purpose: Purpose, probes: u8, effects: &mut impl Effects) -> bool {
         let ask = Ask {
             service: self.id,
             generation: self.generation,
             purpose,
+            probes,
         };
         let asked = self.asked.of(purpose);
         if *asked || !effects.probe(ask) {
@@ -277,20 +303,6 @@ impl Service {
         }
         *asked = true;
         true
-    }
-
-    fn alert(&mut self, link: usize, kind: AlertKind, now: MonotonicTime, effects: &mut impl Effects) {
-        if self.alerted != Some(kind) {
-            self.alerted = Some(kind);
-            effects.event(Event {
-                at: now,
-                kind: EventKind::Alert {
-                    link,
-                    service: Some(self.id),
-                    kind,
-                },
-            });
-        }
     }
 
     fn enter(&mut self, to: State, reason: Reason, now: MonotonicTime, effects: &mut impl Effects) {
@@ -311,16 +323,10 @@ impl Service {
     }
 
     fn figures(&self) -> Figures {
-        let Assessment {
-            evidence,
-            threshold,
-            silence,
-            ..
-        } = self.assessment;
         Figures {
-            evidence,
-            threshold,
-            silence,
+            evidence: self.assessment.evidence(),
+            threshold: self.assessment.threshold,
+            silence: self.assessment.silence,
         }
     }
 }

@@ -3,7 +3,9 @@ mod watch_only;
 use super::*;
 use crate::{
     detect,
-    policy::{Burst, SuspicionSettings, WatchOnly},
+    detect::Parts,
+    event::AlertSet,
+    policy::{Burst, FloorSettings, SuspicionSettings, WatchOnly, WithdrawWhen},
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -29,7 +31,7 @@ struct World {
     now: MonotonicTime,
     servers: Vec<Server>,
     queries_per_tick: u64,
-    counters: Vec<(u64, u64)>,
+    counters: Vec<Counts>,
     up: bool,
     marked: bool,
     quick: bool,
@@ -95,10 +97,17 @@ impl World {
                 services: 1,
                 arming_answers: 1000,
                 arming_time: Duration::from_secs(1),
+                parts: Parts::ALL,
             },
             suspicion: SuspicionSettings {
-                floor: Duration::from_millis(30),
+                floor: FloorSettings {
+                    least: Duration::from_millis(30),
+                    learn: true,
+                },
+                probes_veto: true,
+                trickle_needs_proof: true,
             },
+            withdraw_also_on: AlertSet::default(),
             hold_down: HOLD,
             bypassed: false,
         };
@@ -107,14 +116,21 @@ impl World {
                 settings,
                 &[LinkSetup {
                     found,
-                    services: watch_only.to_vec(),
+                    withdraw_when: WithdrawWhen::Any,
+                    services: watch_only
+                        .iter()
+                        .map(|&watch_only| ServiceSetup {
+                            watch_only,
+                            ..ServiceSetup::default()
+                        })
+                        .collect(),
                 }],
                 now,
             ),
             now,
             servers: vec![Server::Answers; services],
             queries_per_tick: 10,
-            counters: vec![(0, 0); services],
+            counters: vec![Counts::default(); services],
             up: found == Found::Up,
             marked: found == Found::WithdrawnByUs,
             quick: true,
@@ -137,11 +153,12 @@ impl World {
     fn run(&mut self, milliseconds: u32) -> &mut Self {
         for _ in 0..milliseconds {
             self.now = self.now.after(MILLISECOND);
-            for ((queries, answers), server) in self.counters.iter_mut().zip(&self.servers) {
+            for (counts, server) in self.counters.iter_mut().zip(&self.servers) {
                 if self.up {
-                    *queries += self.queries_per_tick;
+                    counts.queries += self.queries_per_tick;
+                    counts.packets += self.queries_per_tick;
                     let answered = matches!(server, Server::Answers | Server::Limps);
-                    *answers += if answered { self.queries_per_tick } else { 0 };
+                    counts.answers += if answered { self.queries_per_tick } else { 0 };
                 }
             }
             self.tick();
@@ -158,7 +175,7 @@ impl World {
             log,
             ..
         } = self;
-        engine.tick(*now, |service| counters[service], log);
+        engine.tick(*now, |service| Some(counters[service]), log);
         let now = self.now;
         self.probes.extend(self.log.probes.drain(..).map(|ask| (now, ask)));
         self.orders
@@ -173,10 +190,10 @@ impl World {
             .collect::<Vec<_>>();
         for (sent, ask) in back {
             let (answered, refused) = match self.servers[ask.service] {
-                Server::Answers | Server::Muted => (16, 0),
-                Server::Limps => (15, 0),
+                Server::Answers | Server::Muted => (ask.probes, 0),
+                Server::Limps => (ask.probes - ask.probes / 16, 0),
                 Server::Hangs => (0, 0),
-                Server::Gone => (0, 16),
+                Server::Gone => (0, ask.probes),
             };
             let answered = if self.blocked { 0 } else { answered };
             self.answer(sent, ask, answered, refused);
@@ -201,7 +218,8 @@ impl World {
         let burst = Burst {
             started_at: sent,
             finished_at: self.now,
-            sent: 16,
+            asked: ask.probes,
+            sent: ask.probes,
             answered,
             refused,
         };
@@ -209,6 +227,7 @@ impl World {
             service,
             generation,
             purpose,
+            ..
         } = ask;
         let probed = Probed {
             service,
@@ -345,7 +364,7 @@ fn a_service_is_armed_only_when_every_probe_is_answered() {
         world.servers[0] = server;
         for _ in 0..5000 {
             // Clients are answered whatever probes are.
-            world.counters[0].1 += if server == Server::Hangs { 10 } else { 0 };
+            world.counters[0].answers += if server == Server::Hangs { 10 } else { 0 };
             world.run(1);
         }
         assert_eq!(
@@ -588,7 +607,8 @@ fn what_came_while_the_link_was_down_does_not_arm() {
     world.servers[0] = Server::Hangs;
     world.run(200);
     world.servers[0] = Server::Answers;
-    world.counters[0] = (world.counters[0].0 + 5000, world.counters[0].1 + 5000);
+    world.counters[0].queries += 5000;
+    world.counters[0].answers += 5000;
     world.run(3500);
     assert!(world.up);
     world.queries_per_tick = 0;
@@ -603,7 +623,7 @@ fn a_link_that_would_not_go_down_is_tried_again() {
     let mut orders = 0;
     for _ in 0..2500 {
         world.now = world.now.after(MILLISECOND);
-        world.counters[0].0 += 10;
+        world.counters[0].queries += 10;
         world.tick();
         for (_, up, decided_at) in std::mem::take(&mut world.orders) {
             orders += 1;
@@ -630,7 +650,7 @@ fn an_order_that_is_not_acknowledged_is_told_of() {
     world.servers[0] = Server::Hangs;
     for _ in 0..2000 {
         world.now = world.now.after(MILLISECOND);
-        world.counters[0].0 += 10;
+        world.counters[0].queries += 10;
         world.tick();
         let orders = std::mem::take(&mut world.orders);
         world.deliver();
@@ -645,7 +665,7 @@ fn a_pause_of_the_daemon_is_not_silence_of_the_server() {
     let pause = Duration::from_millis(500);
     world.now = world.now.after(pause);
     world.engine.forgive(pause);
-    world.counters[0].0 += 5000;
+    world.counters[0].queries += 5000;
     world.tick();
     assert_eq!(world.told("state"), 0);
 }
@@ -672,6 +692,7 @@ fn results_for_strangers_change_nothing() {
             service: 99,
             generation: 0,
             purpose: Purpose::Health,
+            probes: 16,
         },
         0,
         0,

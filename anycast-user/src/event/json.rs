@@ -18,7 +18,7 @@ impl Described<'_> {
                 reason,
             } => self.service(
                 service,
-                json!({"from": from, "to": to, "reason": reason.to_string()}),
+                json!({"from": from, "to": to, "state": to, "reason": reason.to_string()}),
                 Some(figures),
             ),
             EventKind::Probe {
@@ -41,6 +41,12 @@ impl Described<'_> {
                 figures,
                 reason,
                 guard,
+            }
+            | EventKind::Refuse {
+                service,
+                figures,
+                reason,
+                guard,
             } => self.service(
                 service,
                 json!({"reason": reason.to_string(), "guard": guard}),
@@ -58,6 +64,7 @@ impl Described<'_> {
                 let fields = json!({"link": self.names.link(link), "kind": kind.name(), "reason": kind.to_string()});
                 service.map_or(fields.clone(), |service| self.service(service, fields, None))
             }
+            EventKind::AlertOver { service, kind } => self.service(service, json!({"kind": kind.name()}), None),
         };
         line(self.event.at, self.event.kind.name(), fields)
     }

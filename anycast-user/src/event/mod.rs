@@ -3,6 +3,7 @@
 //! The sampling thread makes [`Event`]s: numbers only, nothing allocated. The names of links and services are put in
 //! where they are read, by [`Described`].
 
+mod alerts;
 mod json;
 mod notice;
 mod words;
@@ -10,6 +11,7 @@ mod words;
 use std::{net::IpAddr, time::Duration};
 
 pub use self::{
+    alerts::AlertSet,
     json::line,
     notice::{Notice, UplinkAlert},
 };
@@ -80,10 +82,27 @@ pub enum Reason {
     ProbesBad,
     /// The link is up again.
     LinkUp,
+    /// Something said that nobody listens: ICMP, a RST, or no socket is to be found.
+    Hinted,
+    /// Local probes are not answered, and nobody else asks.
+    ProbesFail,
+    /// Next to no answer leaves, and not one of 128 probes is answered.
+    TrickleAndProbesFail,
+    /// No answer leaves although more comes than usual, and probes fail.
+    SilentUnderLoad,
+    /// Probes were answered at first, and have failed for long.
+    LapsedAndProbesFail,
+    /// Answers leave the server and never the host.
+    AnswersLost,
+    /// The operator asked for it.
+    Alert(AlertKind),
+    /// Counters were set back: what was known of the service is worth nothing.
+    CountersReset,
 }
 
 /// What needs a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum AlertKind {
     /// Probes are answered, but no answer leaves by the uplinks.
     EgressBroken,
@@ -105,6 +124,18 @@ pub enum AlertKind {
     WatchedSilent,
     /// Answers may leave uncounted: nothing is armed any more.
     Bypassed,
+    /// A share of the answers is missing.
+    PartialLoss,
+    /// Most answers say SERVFAIL.
+    Servfail,
+    /// Answers take several times as long as usual.
+    Slow,
+    /// A worker of the server does not read its queue any more, while others do.
+    HungWorker,
+    /// More comes than usual.
+    Overload,
+    /// Healthy silences of the service reach so far that silence proves nothing: it can't be armed.
+    TailTooHeavy,
 }
 
 /// Kinds of [`Event`]. `service` and `link` are indices into the daemon's lists.
@@ -187,12 +218,30 @@ pub enum EventKind {
         /// What it is now.
         up: bool,
     },
+    /// It is dead, and its route is not withdrawn for another reason than that nothing is armed.
+    Refuse {
+        /// Who is dead.
+        service: usize,
+        /// The numbers.
+        figures: Figures,
+        /// Why it is dead.
+        reason: Reason,
+        /// What spoke against it.
+        guard: Guard,
+    },
     /// Something needs a person.
     Alert {
         /// The link it is about.
         link: usize,
         /// The service, when it is about one.
         service: Option<usize>,
+        /// What.
+        kind: AlertKind,
+    },
+    /// What an alert about a service told of is over.
+    AlertOver {
+        /// The service.
+        service: usize,
         /// What.
         kind: AlertKind,
     },
@@ -249,12 +298,59 @@ impl EventKind {
             Self::Announce { .. } => "announce",
             Self::LinkUp { .. } => "link_up",
             Self::LinkChanged { .. } => "link_changed",
+            Self::Refuse { .. } => "refuse",
             Self::Alert { .. } => "alert",
+            Self::AlertOver { .. } => "alert_over",
         }
     }
 }
 
 impl AlertKind {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::EgressBroken,
+        Self::LinkDownFailed,
+        Self::LinkUpFailed,
+        Self::ProbesUnanswered,
+        Self::ProbesSlow,
+        Self::ProbesUnsent,
+        Self::SomeUnanswered,
+        Self::OrderOverdue,
+        Self::WatchedSilent,
+        Self::Bypassed,
+        Self::PartialLoss,
+        Self::Servfail,
+        Self::Slow,
+        Self::HungWorker,
+        Self::Overload,
+        Self::TailTooHeavy,
+    ];
+
+    /// Those that are about a service, not about its link.
+    pub const OF_A_SERVICE: [Self; 11] = [
+        Self::EgressBroken,
+        Self::ProbesUnanswered,
+        Self::ProbesSlow,
+        Self::ProbesUnsent,
+        Self::WatchedSilent,
+        Self::PartialLoss,
+        Self::Servfail,
+        Self::Slow,
+        Self::HungWorker,
+        Self::Overload,
+        Self::TailTooHeavy,
+    ];
+
+    /// Those that speak of a service that answers, if not well: the operator may ask for a withdrawal on them.
+    pub const OF_A_LIVING_SERVICE: [Self; 6] = [
+        Self::PartialLoss,
+        Self::EgressBroken,
+        Self::Servfail,
+        Self::Slow,
+        Self::HungWorker,
+        Self::Overload,
+    ];
+
     /// Its name in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -269,6 +365,12 @@ impl AlertKind {
             Self::OrderOverdue => "order-overdue",
             Self::WatchedSilent => "watched-silent",
             Self::Bypassed => "bypassed",
+            Self::PartialLoss => "partial-loss",
+            Self::Servfail => "servfail",
+            Self::Slow => "slow",
+            Self::HungWorker => "hung-worker",
+            Self::Overload => "overload",
+            Self::TailTooHeavy => "tail-too-heavy",
         }
     }
 }

@@ -60,6 +60,12 @@ impl fmt::Display for Described<'_> {
                     self.of(service)
                 )
             }
+            EventKind::Refuse {
+                service,
+                figures,
+                reason,
+                guard,
+            } => write!(f, "{}: not withdrawn: {guard}: {reason} ({figures})", self.of(service)),
             EventKind::LinkDown { link, took } => write!(
                 f,
                 "{}: link is down, {:.2} ms after the decision; routing daemons withdraw its addresses",
@@ -97,6 +103,7 @@ impl fmt::Display for Described<'_> {
                 Some(service) => write!(f, "{}: ALERT: {kind}", self.of(service)),
                 None => write!(f, "{}: ALERT: {kind}", self.names.link(link)),
             },
+            EventKind::AlertOver { service, kind } => write!(f, "{}: over: {}", self.of(service), kind.name()),
         }
     }
 }
@@ -140,6 +147,23 @@ impl fmt::Display for AlertKind {
                 "answers may leave past the counters, by an XDP program on an uplink (AF_XDP) or by an uplink that is not \
                  watched: services are only watched from now on, and no route is withdrawn until that is over"
             }
+            Self::PartialLoss => {
+                "a share of the answers that should have come is missing: a worker that died, a full queue, an ACL; the \
+                 route is not withdrawn for this"
+            }
+            Self::Servfail => "most answers say SERVFAIL; the route is not withdrawn for this",
+            Self::Slow => "answers take several times as long as usual; the route is not withdrawn for this",
+            Self::HungWorker => {
+                "a socket of the server is full and nobody reads it while others are read: one of its workers hangs; the \
+                 route is not withdrawn for this"
+            }
+            Self::Overload => {
+                "more comes than usual, or more than the server reads; while this lasts only a long silence is evidence"
+            }
+            Self::TailTooHeavy => {
+                "the silences of this service while it is well are so long and many that silence proves nothing: it stays \
+                 unarmed"
+            }
         })
     }
 }
@@ -168,6 +192,16 @@ impl fmt::Display for Reason {
             Self::ProbesGood => "every local probe is answered",
             Self::ProbesBad => "a local probe was not answered",
             Self::LinkUp => "its link is up again",
+            Self::Hinted => "something said that nobody listens on the port",
+            Self::ProbesFail => "local probes are not answered, and no client asks",
+            Self::TrickleAndProbesFail => "next to no answer leaves, and not one of 128 local probes was answered",
+            Self::SilentUnderLoad => {
+                "no answer leaves although more comes than usual, and local probes are not answered"
+            }
+            Self::LapsedAndProbesFail => "no answer leaves, and local probes have not been answered for long",
+            Self::AnswersLost => "answers leave the server and never the host",
+            Self::Alert(kind) => return write!(f, "{} has lasted, and `withdraw_also_on` names it", kind.name()),
+            Self::CountersReset => "its counters were set back: it is watched from zero",
         })
     }
 }
@@ -176,6 +210,7 @@ impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Observing => "this daemon only observes (--arm or `armed = true` lets it act)",
+            Self::OthersAlive => "other services of the link live, and `withdraw_when` asks for more to be dead",
         })
     }
 }

@@ -12,6 +12,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::datapath::LatencyReading;
+use crate::event::AlertKind;
 use crate::latency;
 use crate::policy::State;
 
@@ -205,6 +206,38 @@ fn judgement(out: &mut Families<'_>, services: &[ServiceSnapshot]) -> fmt::Resul
         "Evidence that a withdrawal needs; each burst of probes without an answer adds 8 nats to what is seen.",
         Some(&Unit::Other("nats".into())),
         each().map(|(labels, service)| (labels, service.threshold_nats)),
+    )?;
+    out.gauge(
+        "closest_approach",
+        "The most that evidence and failed bursts of probes came to since the start, as a share of the threshold.",
+        Some(&Unit::Ratios),
+        each().map(|(labels, service)| (labels, service.closest_approach)),
+    )?;
+    out.gauge(
+        "floor",
+        "For how long probes must fail before a withdrawal.",
+        Some(&Unit::Seconds),
+        each().map(|(labels, service)| (labels, service.floor.as_secs_f64())),
+    )?;
+    out.gauge(
+        "limit",
+        "The least delay with which answers alone could show a death, for the budget of false alarms.",
+        Some(&Unit::Seconds),
+        each().map(|(labels, service)| (labels, service.limit.as_secs_f64())),
+    )?;
+    out.gauge(
+        "alert",
+        "One where an alert about the service is raised.",
+        None,
+        each().flat_map(|(labels, service)| {
+            let [link, of, address] = labels;
+            AlertKind::OF_A_SERVICE.into_iter().map(move |kind| {
+                (
+                    [link, of, address, ("kind", kind.name())],
+                    i64::from(service.alerts.contains(kind)),
+                )
+            })
+        }),
     )
 }
 

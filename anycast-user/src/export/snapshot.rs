@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::datapath::LatencyReading;
+use crate::event::AlertSet;
 use crate::policy::State;
 
 /// What the exporter reads at scrape time; must not disturb the sampling thread.
@@ -53,6 +55,14 @@ pub struct ServiceSnapshot {
     pub evidence_nats: f64,
     /// Evidence that a withdrawal needs, in nats.
     pub threshold_nats: f64,
+    /// The most that evidence and failed bursts came to since the start, as a share of the threshold.
+    pub closest_approach: f64,
+    /// For how long probes must fail.
+    pub floor: Duration,
+    /// The least delay that answers alone allow.
+    pub limit: Duration,
+    /// What is wrong with it now.
+    pub alerts: AlertSet,
 }
 
 /// One link.

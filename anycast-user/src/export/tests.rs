@@ -1,3 +1,4 @@
+use crate::event::AlertKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,10 @@ impl Snapshot for Node {
             state: State::Suspect,
             evidence_nats: 1.5,
             threshold_nats: 22.0,
+            closest_approach: 0.25,
+            floor: Duration::from_millis(30),
+            limit: Duration::from_millis(244),
+            alerts: [AlertKind::PartialLoss].into_iter().collect(),
         };
         (0..self.0).map(service).collect()
     }

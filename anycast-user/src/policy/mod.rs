@@ -4,8 +4,10 @@
 //! withdrawal to the next announcement.
 
 mod bucket;
+mod floor;
 mod hold_down;
 mod link;
+mod rule;
 mod suspicion;
 
 use std::time::Duration;
@@ -15,9 +17,11 @@ use serde::Serialize;
 use crate::clock::MonotonicTime;
 
 pub use self::{
+    floor::{Floor, FloorSettings},
     hold_down::HoldDown,
     link::{LinkPhase, LinkPolicy, Wish},
-    suspicion::{PROBES_IN_BURST, Suspicion, SuspicionSettings, Verdict},
+    rule::WithdrawWhen,
+    suspicion::{BURST_NATS, Cause, PROBES_IN_BURST, PROBES_IN_PROOF, Proof, Suspicion, SuspicionSettings, Verdict},
 };
 
 /// What an operator is told about a service.
@@ -76,6 +80,8 @@ pub struct Burst {
     pub started_at: MonotonicTime,
     /// When the last was answered or refused, or the window closed.
     pub finished_at: MonotonicTime,
+    /// Probes that were to be sent: [`PROBES_IN_BURST`], or [`PROBES_IN_PROOF`].
+    pub asked: u8,
     /// Probes that could be sent.
     pub sent: u8,
     /// Probes that were answered, by whatever rcode.
@@ -88,7 +94,13 @@ impl Burst {
     /// All of its probes could be sent. One that could not says nothing about the service.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.sent >= PROBES_IN_BURST
+        self.sent >= self.asked && self.asked > 0
+    }
+
+    /// So many of its probes found no socket that there is none: three in four.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.is_whole() && u16::from(self.refused) * 4 >= u16::from(self.asked) * 3
     }
 
     /// Nothing came back of a whole burst.
@@ -110,6 +122,8 @@ impl Burst {
 pub enum Guard {
     /// Neither `--arm` nor `armed = true` was given.
     Observing,
+    /// Other services of the link live, and it is to go down with more of them only.
+    OthersAlive,
 }
 
 impl Guard {
@@ -118,6 +132,7 @@ impl Guard {
     pub fn name(self) -> &'static str {
         match self {
             Self::Observing => "observing",
+            Self::OthersAlive => "others-alive",
         }
     }
 }

@@ -1,53 +1,48 @@
 //! From doubt to verdict, for one service.
 //!
-//! Suspicion starts when the evidence reaches h₁ and ends below h₁/2. While it lasts, bursts of local probes ask the
-//! service itself: one answer clears it (the silence is somewhere else), a burst without any adds [`BURST_NATS`].
-//! The service is blackholed when probes have failed for the length of the floor, the last of them towards its end, and
+//! A suspicion starts when the evidence of either channel reaches h₁ and ends below h₁/2, or it starts because something
+//! said that nobody listens, or that probes fail, and ends when a probe is answered. While it lasts, bursts of local
+//! probes ask the service itself: one answer clears it (the silence is somewhere else), a burst without any adds
+//! [`BURST_NATS`]. The service is blackholed when probes have failed for the length of the floor, the last of them
+//! towards its end, and one of the proofs holds:
 //!
-//! ```text
-//! e + 8 · bursts ≥ h        or a burst found no socket (a definite sign skips the statistics, not the floor)
-//! ```
+//! | proof | condition |
+//! |---|---|
+//! | silence | no answer left since the suspicion began, and e₁ ∨ e₂ + 8 · bursts ≥ h |
+//! | trickle | answers left since (a worker may live): e₁ ∨ e₂ ≥ h, and 128 probes in a row unanswered |
+//! | overload | more comes than usual: e₁ ≥ h without bursts, and silence ≥ max(250 ms, h / 0.1 μ) |
+//! | lapse | probes were answered in this suspicion (the server lived): silent h / (answers per second since), 10 s of failed probes |
+//! | no socket | no answer since, and a burst was refused: skips the statistics, not the floor |
+//! | probes | nobody asks, or too few to judge by: three failed bursts over at least 1 s (unarmed: 3 s) |
 //!
-//! Of a service that can't be probed silence is all there is: it is blackholed when e alone has reached h and the
+//! Of a service that can't be probed silence is all there is: it is blackholed when e₁ alone has reached h and the
 //! suspicion has lasted for the floor. Nobody acts on that; it is told.
+
+mod doubt;
+mod proof;
 
 use std::time::Duration;
 
+use self::doubt::Doubt;
+pub use self::proof::Proof;
 use crate::{
     clock::MonotonicTime,
-    detect::{Assessment, Nats},
-    policy::{Burst, bucket::Bucket},
+    detect::{Assessment, Learning, Nats},
+    policy::{Burst, Floor, FloorSettings, bucket::Bucket},
 };
 
 /// Probes of a burst, each from a port of its own.
 pub const PROBES_IN_BURST: u8 = 16;
+/// Probes of a burst while answers trickle: two of these in a row are the 128 that prove that no worker lives.
+pub const PROBES_IN_PROOF: u8 = 64;
 
 /// What a burst without an answer adds to the evidence. Sixteen probes that fail by chance together would weigh more;
 /// they don't fail independently.
-const BURST_NATS: Nats = 8.0;
-/// Refused probes of a burst that prove that no socket is there.
-const REFUSED_PROOF: u8 = 12;
-/// Wait from the start of a burst to the next: the first three quickly, then slower, because of rate limits and because
-/// bursts close together fail together.
-const BURST_INTERVALS: [Duration; 3] = [
-    Duration::from_millis(5),
-    Duration::from_millis(5),
-    Duration::from_millis(50),
-];
-/// The wait after those.
-const BURST_INTERVAL: Duration = Duration::from_millis(100);
-/// The wait when the answer is known: the service is dead and was not withdrawn, or it has answered often.
-const BURST_INTERVAL_SETTLED: Duration = Duration::from_secs(1);
-/// Bursts after which a service that answers them is asked more slowly.
-const BURSTS_UNTIL_SETTLED: usize = 50;
-/// The verdict needs a burst that failed at most this long before the end of the floor: what failed at its beginning
-/// may have been a pause.
-const DECISIVE: Duration = Duration::from_millis(10);
+pub const BURST_NATS: Nats = 8.0;
 /// Silence on the wire while probes are answered: after this, the way out is called broken.
 const EGRESS_BROKEN_AFTER: Duration = Duration::from_secs(2);
-/// The least floor from then on: whoever answered probes all the time that nothing was seen to leave may be answering
-/// its clients where nobody counts, and a pause of a reload must not be its death.
-const EGRESS_BROKEN_FLOOR: Duration = Duration::from_secs(3);
+/// Answers that left the server's sockets and no uplink: the second proof of that.
+const EGRESS_BROKEN_ANSWERS: u64 = 32;
 /// Suspicions that may start at once, and per second: h₁ promises about one a second of a service whose answers come
 /// without clusters, and one that is burstier must not be probed and told of hundreds of times a second.
 const SUSPICIONS: (f64, f64) = (10.0, 1.0);
@@ -56,7 +51,24 @@ const SUSPICIONS: (f64, f64) = (10.0, 1.0);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SuspicionSettings {
     /// For how long probes must fail before a withdrawal.
-    pub floor: Duration,
+    pub floor: FloorSettings,
+    /// Whether a probe that is answered clears the service. A daemon says yes; an experiment may not.
+    pub probes_veto: bool,
+    /// Whether answers that trickle call for 128 probes, likewise.
+    pub trickle_needs_proof: bool,
+}
+
+/// What a suspicion rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Answers are missing.
+    Evidence,
+    /// Something said that nobody listens.
+    Hint,
+    /// Probes fail, and nobody asks.
+    Probes,
+    /// Probes fail of a service that is not armed, or not yet.
+    ProbesUnarmed,
 }
 
 /// What is thought of a service.
@@ -67,15 +79,15 @@ pub enum Verdict {
     /// Nothing is wrong with it any more: an answer left while local probes were failing. Either it was a pause, or
     /// probes don't reach it as its clients do, and can't be believed.
     Contradicted,
-    /// Answers are missing.
-    Suspect,
+    /// Answers are missing, or it has to be asked.
+    Suspect(Cause),
     /// Answers are missing on the wire, but probes are answered: they are lost on their way out.
-    EgressBroken,
-    /// It does not answer.
-    Blackholed {
-        /// Found by a closed socket rather than by statistics.
-        no_socket: bool,
+    EgressBroken {
+        /// Answers left the server's sockets meanwhile.
+        proven: bool,
     },
+    /// It does not answer.
+    Blackholed(Proof),
 }
 
 /// The suspicion against one service.
@@ -84,37 +96,10 @@ pub struct Suspicion {
     settings: SuspicionSettings,
     /// Whether probes can be sent.
     probes: bool,
+    floor: Floor,
     /// Suspicions that may still start.
     credit: Bucket,
     doubt: Option<Doubt>,
-}
-
-/// A suspicion that lasts.
-#[derive(Clone, Copy, Debug)]
-struct Doubt {
-    since: MonotonicTime,
-    next_burst: MonotonicTime,
-    /// Bursts since the probes began to fail, or to be answered.
-    bursts_sent: usize,
-    last_sent: MonotonicTime,
-    /// For how long the daemon did not run since then.
-    stalled: Duration,
-    failing: Option<Failing>,
-    probes_answered: bool,
-    /// Answers were called lost on their way out.
-    egress_broken: bool,
-    blackholed: bool,
-}
-
-/// Bursts that failed, one after the other.
-#[derive(Clone, Copy, Debug)]
-struct Failing {
-    /// Start of the first.
-    since: MonotonicTime,
-    /// Start of the last.
-    last: MonotonicTime,
-    bursts: u32,
-    no_socket: bool,
 }
 
 impl Suspicion {
@@ -125,6 +110,7 @@ impl Suspicion {
         Self {
             settings,
             probes: true,
+            floor: Floor::new(settings.floor),
             credit: Bucket::new(most, per_second, now),
             doubt: None,
         }
@@ -139,149 +125,146 @@ impl Suspicion {
         }
     }
 
-    /// Whether the baselines must not learn from what is seen now.
+    /// With what `other` knows of the server's pauses.
+    #[must_use]
+    pub fn with_pauses_of(self, other: &Self) -> Self {
+        Self {
+            floor: other.floor.clone(),
+            ..self
+        }
+    }
+
+    /// Whether there is one.
     #[must_use]
     pub fn is_suspicious(&self) -> bool {
         self.doubt.is_some()
     }
 
-    /// Takes an assessment of a service that is armed.
-    pub fn tick(&mut self, now: MonotonicTime, assessment: &Assessment) -> Verdict {
-        let suspicious = match self.doubt {
-            Some(_) => assessment.evidence >= assessment.suspicion_threshold / 2.0,
-            None => assessment.evidence >= assessment.suspicion_threshold && self.credit.take(now),
-        };
-        if !suspicious {
-            let doubt = self.doubt.take();
-            let contradicted = doubt.is_some_and(|doubt| doubt.failing.is_some());
-            return if contradicted {
-                Verdict::Contradicted
-            } else {
-                Verdict::Clear
-            };
-        }
-        let doubt = self.doubt.get_or_insert(Doubt {
-            since: now,
-            next_burst: now,
-            bursts_sent: 0,
-            last_sent: now,
-            stalled: Duration::ZERO,
-            failing: None,
-            probes_answered: false,
-            egress_broken: false,
-            blackholed: false,
-        });
-        let floor = doubt.floor(self.settings.floor);
-        let proof = doubt.failing.filter(|failing| {
-            let evidence = assessment.evidence + BURST_NATS * f64::from(failing.bursts);
-            (evidence >= assessment.threshold || failing.no_socket)
-                && now.since(failing.since) >= floor
-                && failing.last >= failing.decisive(floor)
-        });
-        let silent = !self.probes && assessment.evidence >= assessment.threshold && now.since(doubt.since) >= floor;
-        doubt.blackholed = proof.is_some() || silent;
-        if silent {
-            Verdict::Blackholed { no_socket: false }
-        } else if let Some(Failing { no_socket, .. }) = proof {
-            Verdict::Blackholed { no_socket }
-        } else if doubt.probes_answered
-            && assessment.silence >= EGRESS_BROKEN_AFTER
-            && assessment.evidence >= assessment.threshold
-        {
-            doubt.egress_broken = true;
-            Verdict::EgressBroken
-        } else {
-            Verdict::Suspect
+    /// From what the baselines may learn now.
+    #[must_use]
+    pub fn learning(&self) -> Learning {
+        match &self.doubt {
+            None => Learning::All,
+            Some(doubt) if doubt.is_alive_and_answering() => Learning::Downwards,
+            Some(_) => Learning::Nothing,
         }
     }
 
-    /// Whether a burst is due; the caller then sends one and says so by [`burst_sent`](Self::burst_sent).
+    /// The floor now.
     #[must_use]
-    pub fn wants_burst(&self, now: MonotonicTime) -> bool {
-        self.doubt.filter(|_| self.probes).is_some_and(|doubt| {
-            let floor = doubt.floor(self.settings.floor);
-            let decisive = doubt.failing.map(|failing| failing.decisive(floor));
-            now >= doubt.next_burst || decisive.is_some_and(|due| now >= due && doubt.last_sent < due)
-        })
+    pub fn floor(&self, now: MonotonicTime) -> Duration {
+        self.floor.now(now)
+    }
+
+    /// Failed bursts in a row, and what they weigh.
+    #[must_use]
+    pub fn failed_bursts(&self) -> u32 {
+        self.doubt.as_ref().map_or(0, Doubt::failed_bursts)
+    }
+
+    /// Since when it lasts.
+    #[must_use]
+    pub fn since(&self) -> Option<MonotonicTime> {
+        self.doubt.as_ref().map(|doubt| doubt.since)
+    }
+
+    /// Whether answers that leave the server's sockets should be counted: it lives, and nothing leaves by the uplinks.
+    #[must_use]
+    pub fn wants_second_proof(&self) -> bool {
+        self.doubt.as_ref().is_some_and(Doubt::is_alive_and_silent)
+    }
+
+    /// Something besides the counters speaks against the service: it is asked, if it may be.
+    pub fn ask(&mut self, now: MonotonicTime, assessment: &Assessment, cause: Cause) {
+        if self.doubt.is_none() && self.probes && self.credit.take(now) {
+            self.doubt = Some(Doubt::new(cause, now, assessment));
+        }
+    }
+
+    /// Takes an assessment of a service that is armed.
+    pub fn tick(&mut self, now: MonotonicTime, assessment: &Assessment) -> Verdict {
+        let evidence = assessment.evidence();
+        match &mut self.doubt {
+            Some(doubt) => {
+                doubt.look(now, assessment);
+                if evidence < assessment.suspicion_threshold / 2.0 && doubt.is_resolved(now) {
+                    return self.end(now);
+                }
+                if evidence >= assessment.suspicion_threshold {
+                    doubt.cause = Cause::Evidence;
+                }
+            }
+            None if evidence >= assessment.suspicion_threshold && self.credit.take(now) => {
+                self.doubt = Some(Doubt::new(Cause::Evidence, now, assessment));
+            }
+            None => return Verdict::Clear,
+        }
+        let (probes, floor) = (self.probes, self.floor.now(now));
+        let Some(doubt) = &mut self.doubt else {
+            return Verdict::Clear;
+        };
+        let proof = if probes {
+            doubt.proof(now, assessment, floor, self.settings.trickle_needs_proof)
+        } else {
+            doubt.silent(now, assessment, floor)
+        };
+        doubt.blackholed = proof.is_some();
+        if let Some(proof) = proof {
+            Verdict::Blackholed(proof)
+        } else if doubt.is_alive_and_silent()
+            && assessment.silence >= EGRESS_BROKEN_AFTER
+            && assessment.silence_evidence >= assessment.threshold
+        {
+            let proven = assessment
+                .local_answers
+                .is_some_and(|answers| answers >= EGRESS_BROKEN_ANSWERS);
+            Verdict::EgressBroken { proven }
+        } else {
+            Verdict::Suspect(doubt.cause)
+        }
+    }
+
+    /// The suspicion is over.
+    fn end(&mut self, now: MonotonicTime) -> Verdict {
+        match self.doubt.take() {
+            Some(doubt) if doubt.failed_bursts() > 0 => {
+                // It had stopped, and went on: other than a loss on the way, which leaves its probes answered.
+                if let Some(pause) = doubt.pause() {
+                    self.floor.paused(now, pause);
+                }
+                Verdict::Contradicted
+            }
+            _ => Verdict::Clear,
+        }
+    }
+
+    /// How many probes are due in a burst, if one is; the caller then sends one and says so by
+    /// [`burst_sent`](Self::burst_sent).
+    #[must_use]
+    pub fn wants_burst(&self, now: MonotonicTime) -> Option<u8> {
+        let doubt = self.doubt.as_ref().filter(|_| self.probes)?;
+        doubt.wants_burst(now, self.floor.now(now))
     }
 
     /// A burst was sent.
     pub fn burst_sent(&mut self, now: MonotonicTime) {
-        let Some(doubt) = &mut self.doubt else { return };
-        let settled = doubt.blackholed || doubt.probes_answered && doubt.bursts_sent >= BURSTS_UNTIL_SETTLED;
-        let interval = if settled {
-            BURST_INTERVAL_SETTLED
-        } else {
-            BURST_INTERVALS
-                .get(doubt.bursts_sent)
-                .copied()
-                .unwrap_or(BURST_INTERVAL)
-        };
-        doubt.bursts_sent = doubt.bursts_sent.saturating_add(1);
-        doubt.last_sent = now;
-        doubt.stalled = Duration::ZERO;
-        doubt.next_burst = now.after(interval);
+        if let Some(doubt) = &mut self.doubt {
+            doubt.burst_sent(now);
+        }
     }
 
     /// Takes the result of a burst; also a late one, when an answer came after the window had closed.
     pub fn burst(&mut self, burst: &Burst) {
-        let Some(doubt) = &mut self.doubt else { return };
-        if burst.answered > 0 {
-            doubt.failing = None;
-            doubt.probes_answered = true;
-        } else if burst.is_failed()
-            && burst.started_at >= doubt.since
-            // A server that was stalled with the whole machine for most of the time had none to answer in.
-            && doubt.stalled * 2 <= burst.finished_at.since(burst.started_at)
-        {
-            if doubt.probes_answered {
-                // It answered so far: ask again quickly.
-                doubt.probes_answered = false;
-                doubt.bursts_sent = 0;
-                doubt.next_burst = burst.finished_at;
-            }
-            let first = Failing {
-                since: burst.started_at,
-                last: burst.started_at,
-                bursts: 0,
-                no_socket: false,
-            };
-            let failing = doubt.failing.get_or_insert(first);
-            failing.bursts = failing.bursts.saturating_add(1);
-            failing.last = failing.last.max(burst.started_at);
-            failing.no_socket = burst.refused >= REFUSED_PROOF;
+        if let Some(doubt) = &mut self.doubt {
+            doubt.burst(burst, self.settings.probes_veto);
         }
     }
 
     /// The daemon did not run for `unobserved`: probes have not failed for longer, nor has silence lasted.
     pub fn forgive(&mut self, unobserved: Duration) {
         if let Some(doubt) = &mut self.doubt {
-            doubt.stalled += unobserved;
-            if let Some(failing) = &mut doubt.failing {
-                failing.since = failing.since.after(unobserved);
-            }
-            if !self.probes {
-                doubt.since = doubt.since.after(unobserved);
-            }
+            doubt.forgive(unobserved, self.probes);
         }
-    }
-}
-
-impl Doubt {
-    /// For how long probes have to fail, when the settings say `floor`.
-    fn floor(&self, floor: Duration) -> Duration {
-        if self.egress_broken {
-            floor.max(EGRESS_BROKEN_FLOOR)
-        } else {
-            floor
-        }
-    }
-}
-
-impl Failing {
-    /// A burst that starts from here on is late enough to decide.
-    fn decisive(&self, floor: Duration) -> MonotonicTime {
-        self.since.after(floor.saturating_sub(DECISIVE))
     }
 }
 

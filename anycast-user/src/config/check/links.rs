@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use toml::Spanned;
 
 use super::super::error::Problem;
-use super::super::file::{LinkTable, Named, ServiceTable};
+use super::super::file::{LinkTable, Named, ServiceTable, ShareTable, WhenNamed, WhenWritten};
 use super::super::{LinkConfig, ServiceConfig};
 use super::{Checked, Once, interface, not_empty};
+use crate::policy::WithdrawWhen;
 
 /// Longest service name in bytes: it becomes a label of every metric.
 const SERVICE_NAME_BYTES: usize = 63;
@@ -44,7 +45,26 @@ pub(super) fn link(table: LinkTable, endpoints: &mut Once<Endpoint>) -> Checked<
         }
         services.push(service);
     }
-    Ok(LinkConfig { name, services })
+    let withdraw_when = table.withdraw_when.map_or(Ok(WithdrawWhen::default()), withdraw_when)?;
+    Ok(LinkConfig {
+        name,
+        withdraw_when,
+        services,
+    })
+}
+
+fn withdraw_when(written: Spanned<WhenWritten>) -> Checked<WithdrawWhen> {
+    let span = written.span();
+    match written.into_inner() {
+        WhenWritten::Named(WhenNamed::Any) => Ok(WithdrawWhen::Any),
+        WhenWritten::Named(WhenNamed::All) => Ok(WithdrawWhen::All),
+        WhenWritten::Share(ShareTable { share }) if share > 0.0 && share <= 1.0 => Ok(WithdrawWhen::Share(share)),
+        WhenWritten::Share(ShareTable { share }) => Err(Problem::new(
+            span,
+            format!("a share of {share} is not above 0 and at most 1"),
+            "write the share of the services' weight that has to be dead, like { share = 0.5 }",
+        )),
+    }
 }
 
 /// A port as people write it: `UDP port 53`.
@@ -77,6 +97,14 @@ fn service(table: ServiceTable, endpoints: &mut Once<Endpoint>) -> Checked<Servi
             "write the port that clients send to: 53 for DNS",
         ));
     }
+    let weight = table.weight.as_ref().map_or(1, |weight| *weight.get_ref());
+    if let (0, Some(written)) = (weight, &table.weight) {
+        return Err(Problem::new(
+            written.span(),
+            "a service that weighs nothing can't decide anything",
+            "write 1 or more, or leave the service out",
+        ));
+    }
     let mut addresses = None;
     if let Some(list) = table.addresses {
         not_empty(&list, "addresses", "all addresses on the link")?;
@@ -96,6 +124,7 @@ fn service(table: ServiceTable, endpoints: &mut Once<Endpoint>) -> Checked<Servi
         protocol,
         port,
         addresses,
+        weight,
     })
 }
 

@@ -16,7 +16,10 @@ use super::duration::Written;
 use super::encapsulation::{self, Item};
 use super::error::Problem;
 use super::file::ConfigFile;
+use super::floor::WrittenFloor;
 use super::{Arming, Config, Detection, Return};
+use crate::event::{AlertKind, AlertSet};
+use crate::policy::FloorSettings;
 
 type Checked<T> = Result<T, Problem>;
 
@@ -41,9 +44,6 @@ impl<T: Hash + Eq> Once<T> {
 }
 
 pub(super) fn check(file: ConfigFile) -> Checked<Config> {
-    let uplinks = file.uplinks.map(uplinks).transpose()?;
-    let encapsulation = or(file.encapsulation, Tunnels::default(), tunnels)?;
-    let armed = file.armed.unwrap_or_default();
     if file.links.is_empty() {
         return Err(Problem::new(
             0..0,
@@ -51,6 +51,14 @@ pub(super) fn check(file: ConfigFile) -> Checked<Config> {
             "add [[link]] with the `name` of the dummy link that holds the service addresses",
         ));
     }
+    check_without_links(file)
+}
+
+/// The same, where no link need be named.
+pub(super) fn check_without_links(file: ConfigFile) -> Checked<Config> {
+    let uplinks = file.uplinks.map(uplinks).transpose()?;
+    let encapsulation = or(file.encapsulation, Tunnels::default(), tunnels)?;
+    let armed = file.armed.unwrap_or_default();
     let mut names = Once::new();
     let mut endpoints = Once::new();
     let mut links = Vec::with_capacity(file.links.len());
@@ -76,12 +84,13 @@ pub(super) fn check(file: ConfigFile) -> Checked<Config> {
         }
         links.push(link);
     }
-    let defaults = Config::for_link("");
+    let defaults = Config::without_links();
     Ok(Config {
-        armed,
+        armed: file.armed,
         floor: or(file.floor.as_ref(), defaults.floor, |it| {
             floor(it, file.accept_no_floor)
         })?,
+        withdraw_also_on: or(file.withdraw_also_on, defaults.withdraw_also_on, alerts)?,
         hook: file.hook.unwrap_or(defaults.hook),
         uplinks,
         encapsulation,
@@ -114,24 +123,34 @@ fn or<W, T>(written: Option<W>, default: T, check: impl FnOnce(W) -> Checked<T>)
     written.map_or(Ok(default), check)
 }
 
-fn floor(written: &Spanned<Written>, accept_no_floor: bool) -> Checked<Duration> {
-    let span = written.span();
-    let Written(floor) = *written.get_ref();
-    if floor > Config::MAX_FLOOR {
+fn floor(written: &Spanned<WrittenFloor>, accept_no_floor: bool) -> Checked<FloorSettings> {
+    let WrittenFloor(floor) = *written.get_ref();
+    if floor.least < Config::NO_FLOOR && !accept_no_floor {
         return Err(Problem::new(
-            span,
-            format!("a floor of {floor:?} is longer than 60s"),
-            "write a shorter one: the default is \"30ms\"",
-        ));
-    }
-    if floor < Config::NO_FLOOR && !accept_no_floor {
-        return Err(Problem::new(
-            span,
+            written.span(),
             "without a floor any pause of the server can withdraw its route",
-            "add `accept_no_floor = true` if that is what you want, or write \"1ms\" or more",
+            "add `accept_no_floor = true` if that is what you want, or write \"site\", \"global\", or \"1ms\" or more",
         ));
     }
     Ok(floor)
+}
+
+fn alerts(written: Vec<Spanned<String>>) -> Checked<AlertSet> {
+    let alert = |name: Spanned<String>| {
+        let known = AlertKind::OF_A_LIVING_SERVICE;
+        known
+            .into_iter()
+            .find(|kind| kind.name() == name.get_ref())
+            .ok_or_else(|| {
+                let names = known.map(AlertKind::name).join("`, `");
+                Problem::new(
+                    name.span(),
+                    format!("`{}` is no alert that can withdraw", name.get_ref()),
+                    format!("name some of `{names}`, or remove the key"),
+                )
+            })
+    };
+    written.into_iter().map(alert).collect()
 }
 
 fn answers(written: &Spanned<u64>) -> Checked<u64> {

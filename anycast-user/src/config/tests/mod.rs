@@ -5,12 +5,14 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 
 use super::*;
+use crate::event::AlertKind;
 
 const EXAMPLE: &str = include_str!("../../../../packaging/anycast-probe.toml");
 const MANUAL: &str = include_str!("../../../../docs/configuration.md");
 const FULL: &str = r#"
 armed = true
 floor = "10.5ms"
+withdraw_also_on = ["partial-loss", "servfail"]
 hook = "xdp-generic"
 uplinks = ["eth0", "eth1"]
 encapsulation = ["gue:6080", "ipip"]
@@ -26,13 +28,16 @@ node_years_between_false_alarms = 0.5
 listen = "[::1]:1"
 [[link]]
 name = "anycast0"
+withdraw_when = { share = 0.5 }
 [[link.service]]
 name = "dns"
 protocol = "dns-udp"
 port = 53
 addresses = ["192.0.2.53", "2001:db8::53"]
+weight = 3
 [[link]]
 name = "anycast1"
+withdraw_when = "any"
 "#;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -71,16 +76,22 @@ fn everything_can_be_said() {
             "192.0.2.53".parse().expect("address"),
             "2001:db8::53".parse().expect("address"),
         ]),
+        weight: 3,
     };
-    let link = |name: &str, services| LinkConfig {
+    let link = |name: &str, withdraw_when, services| LinkConfig {
         name: name.into(),
+        withdraw_when,
         services,
     };
     assert_eq!(
         config,
         Config {
-            armed: true,
-            floor: Duration::from_micros(10_500),
+            armed: Some(true),
+            floor: FloorSettings {
+                least: Duration::from_micros(10_500),
+                learn: false
+            },
+            withdraw_also_on: [AlertKind::PartialLoss, AlertKind::Servfail].into_iter().collect(),
             hook: Hook::XdpGeneric,
             uplinks: Some(vec!["eth0".into(), "eth1".into()]),
             encapsulation: Tunnels {
@@ -99,7 +110,10 @@ fn everything_can_be_said() {
                 node_years_between_false_alarms: 0.5
             },
             metrics: MetricsListen::Address("[::1]:1".parse().expect("address")),
-            links: vec![link("anycast0", vec![dns]), link("anycast1", vec![])],
+            links: vec![
+                link("anycast0", WithdrawWhen::Share(0.5), vec![dns]),
+                link("anycast1", WithdrawWhen::Any, vec![])
+            ],
         }
     );
 }
@@ -215,7 +229,7 @@ fn only_a_link_with_something_to_probe_can_be_armed() {
 #[test]
 fn no_floor_can_be_accepted() {
     let text = "floor = \"0ms\"\naccept_no_floor = true\n[[link]]\nname = \"a\"\n";
-    assert_eq!(parse(text).expect("valid").floor, Duration::ZERO);
+    assert_eq!(parse(text).expect("valid").floor.least, Duration::ZERO);
 }
 
 #[test]
@@ -246,7 +260,6 @@ fn durations_are_exact() {
     ] {
         assert!(parse_duration(text).is_err(), "{text}");
     }
-    assert!(parse_floor("60s").is_ok() && parse_floor("60.1s").is_err());
 }
 
 #[test]

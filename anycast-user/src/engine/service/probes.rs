@@ -6,8 +6,15 @@ use crate::{
     detect::Detector,
     engine::{Effects, Probed, Purpose},
     event::{AlertKind, Event, EventKind, Reason},
-    policy::{Burst, State},
+    policy::{Burst, Cause, State},
 };
+
+/// What speaks against probes rather than against the service.
+const DISTRUST: [AlertKind; 3] = [
+    AlertKind::ProbesUnanswered,
+    AlertKind::ProbesSlow,
+    AlertKind::ProbesUnsent,
+];
 
 impl Service {
     /// Takes the result of a burst.
@@ -23,51 +30,77 @@ impl Service {
         }
         let burst = &probed.burst;
         *self.asked.of(probed.purpose) &= probed.late;
-        match self.state {
+        if matches!(self.state, State::Withdrawn | State::Holding) {
             // A round is judged by what came in time.
-            State::Withdrawn | State::Holding => {
-                if !probed.late {
-                    self.returned = Some(burst.is_good());
-                }
+            if !probed.late {
+                self.returned = Some(burst.is_good());
             }
-            State::Unarmed if !self.assessment.ready || probed.late => {}
-            State::Unarmed => match distrust(probed) {
-                None => {
-                    self.armed = true;
-                    self.alerted = None;
-                    self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
-                    self.enter(State::Healthy, Reason::Armed, now, effects);
-                }
-                Some(kind) => {
-                    self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
-                    self.alert(link, kind, now, effects);
-                }
-            },
-            State::Healthy | State::Idle | State::Suspect | State::Blackholed => {
-                self.suspicion.burst(burst);
-                if burst.answered > 0 && self.assessment.idle {
-                    self.detector.iter_mut().for_each(Detector::settle);
-                }
-                if !burst.is_whole() {
-                    self.alert(link, AlertKind::ProbesUnsent, now, effects);
-                }
-                if probed.purpose == Purpose::Health && !probed.late && !self.suspicion.is_suspicious() {
-                    self.check_probes(now, link, probed, effects);
-                }
-                self.tell(now, burst, effects);
+            return;
+        }
+        self.suspicion.burst(burst);
+        let health = probed.purpose == Purpose::Health && !probed.late;
+        if !self.armed {
+            if health {
+                self.probed_unarmed(now, link, probed, effects);
             }
+            return;
+        }
+        if burst.answered > 0 && self.assessment.idle {
+            self.detector.iter_mut().for_each(Detector::settle);
+        }
+        if !burst.is_whole() {
+            self.set_alert(link, AlertKind::ProbesUnsent, true, now, effects);
+        }
+        if health && !self.suspicion.is_suspicious() {
+            self.check_probes(now, link, probed, effects);
+        }
+        self.tell(now, burst, effects);
+    }
+
+    /// A service is armed when enough was seen of it and a whole burst comes back. One that answered before and does not
+    /// any more is asked again soon.
+    fn probed_unarmed(&mut self, now: MonotonicTime, link: usize, probed: &Probed, effects: &mut impl Effects) {
+        let distrusted = distrust(probed);
+        if distrusted.is_none() {
+            self.probes_known = true;
+        } else if self.probes_known && probed.burst.is_failed() {
+            self.suspicion.ask(now, &self.assessment, Cause::ProbesUnarmed);
+        }
+        if !self.assessment.ready {
+            return;
+        }
+        self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
+        match distrusted {
+            None => {
+                self.armed = true;
+                self.believe(now, effects);
+                self.enter(State::Healthy, Reason::Armed, now, effects);
+            }
+            Some(kind) => self.set_alert(link, kind, true, now, effects),
         }
     }
 
-    /// While all is well: are probes answered as clients are? A service whose probes can't be believed is disarmed.
+    /// While all is well: are probes answered as clients are? A service whose probes can't be believed is disarmed. Where
+    /// no client was answered meanwhile, they may be right.
     fn check_probes(&mut self, now: MonotonicTime, link: usize, probed: &Probed, effects: &mut impl Effects) {
         let clients_were_answered = now.since(probed.burst.started_at) > self.assessment.silence;
-        if let Some(kind @ (AlertKind::ProbesUnanswered | AlertKind::ProbesSlow)) = distrust(probed)
-            && (probed.burst.answered > 0 || clients_were_answered)
-        {
-            self.disarm(now, Reason::ProbesContradicted, effects);
-            self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
-            self.alert(link, kind, now, effects);
+        match distrust(probed) {
+            None => self.believe(now, effects),
+            Some(kind @ (AlertKind::ProbesUnanswered | AlertKind::ProbesSlow))
+                if probed.burst.answered > 0 || clients_were_answered =>
+            {
+                self.disarm(now, Reason::ProbesContradicted, effects);
+                self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
+                self.set_alert(link, kind, true, now, effects);
+            }
+            Some(AlertKind::ProbesUnanswered) => self.suspicion.ask(now, &self.assessment, Cause::Probes),
+            Some(_) => {}
+        }
+    }
+
+    fn believe(&mut self, now: MonotonicTime, effects: &mut impl Effects) {
+        for kind in DISTRUST {
+            self.clear_alert(kind, now, effects);
         }
     }
 

@@ -21,16 +21,16 @@ impl Service {
         }
         match self.suspicion.tick(now, &self.assessment) {
             Verdict::Clear | Verdict::Contradicted => self.clear(now, effects),
-            Verdict::Suspect | Verdict::EgressBroken => {
+            Verdict::Suspect(_) | Verdict::EgressBroken { .. } => {
                 self.enter(State::Suspect, Reason::AnswersMissing, now, effects);
                 if self.assessment.idle {
                     // Too few were left unanswered to mean anything, and nobody asks any more.
                     self.detector.iter_mut().for_each(Detector::settle);
                 }
             }
-            Verdict::Blackholed { .. } => {
+            Verdict::Blackholed(_) => {
                 self.enter(State::Blackholed, Reason::Silent, now, effects);
-                self.alert(link, AlertKind::WatchedSilent, now, effects);
+                self.set_alert(link, AlertKind::WatchedSilent, true, now, effects);
             }
         }
     }

@@ -1,19 +1,34 @@
 use super::*;
+use crate::detect::Findings;
 
 const FLOOR: Duration = Duration::from_millis(30);
 const HEALTHY: Assessment = Assessment {
     ready: true,
-    evidence: 0.0,
+    tail_too_heavy: false,
+    silence_evidence: 0.0,
+    residual_evidence: 0.0,
     threshold: 28.0,
     suspicion_threshold: 9.0,
     silence: Duration::ZERO,
+    last_answer: MonotonicTime(0),
+    answers: 1000,
     idle: false,
+    overload: false,
+    overload_silence: Duration::from_millis(250),
+    hint: false,
+    local_answers: None,
+    findings: Findings {
+        partial_loss: false,
+        servfail: false,
+        slow: false,
+    },
 };
-const DEAD: Verdict = Verdict::Blackholed { no_socket: false };
+const DEAD: Verdict = Verdict::Blackholed(Proof::Silence);
+const SUSPECT: Verdict = Verdict::Suspect(Cause::Evidence);
 
 fn evidence(nats: Nats) -> Assessment {
     Assessment {
-        evidence: nats,
+        silence_evidence: nats,
         silence: Duration::from_millis(10),
         ..HEALTHY
     }
@@ -27,6 +42,7 @@ fn burst(started: u64, answered: u8, refused: u8) -> Burst {
     Burst {
         started_at: at(started),
         finished_at: at(started + 5),
+        asked: PROBES_IN_BURST,
         sent: PROBES_IN_BURST,
         answered,
         refused,
@@ -34,7 +50,17 @@ fn burst(started: u64, answered: u8, refused: u8) -> Burst {
 }
 
 fn suspicion(floor: Duration) -> Suspicion {
-    Suspicion::new(SuspicionSettings { floor }, at(0))
+    Suspicion::new(
+        SuspicionSettings {
+            floor: FloorSettings {
+                least: floor,
+                learn: true,
+            },
+            probes_veto: true,
+            trickle_needs_proof: true,
+        },
+        at(0),
+    )
 }
 
 /// Asks a server that answers at `answers(time)`, bursts lasting 5 ms, and gives the time of the first verdict of death.
@@ -47,10 +73,10 @@ fn death(floor: Duration, until: u64, answers: impl Fn(u64) -> bool) -> Option<u
             let answered = if answers(started) { 16 } else { 0 };
             suspicion.burst(&burst(started, answered, 0));
         }
-        if matches!(suspicion.tick(at(time), &evidence(100.0)), Verdict::Blackholed { .. }) {
+        if matches!(suspicion.tick(at(time), &evidence(100.0)), Verdict::Blackholed(_)) {
             return Some(time);
         }
-        if under_way.is_empty() && suspicion.wants_burst(at(time)) {
+        if under_way.is_empty() && suspicion.wants_burst(at(time)).is_some() {
             suspicion.burst_sent(at(time));
             under_way.push(time);
         }
@@ -84,8 +110,8 @@ fn a_hiccup_in_a_suspicion_that_probes_have_cleared_needs_the_whole_floor_again(
 fn suspicion_starts_at_its_threshold_and_ends_below_half_of_it() {
     let mut suspicion = suspicion(FLOOR);
     assert_eq!(suspicion.tick(at(0), &evidence(8.9)), Verdict::Clear);
-    assert_eq!(suspicion.tick(at(1), &evidence(9.0)), Verdict::Suspect);
-    assert_eq!(suspicion.tick(at(2), &evidence(4.6)), Verdict::Suspect);
+    assert_eq!(suspicion.tick(at(1), &evidence(9.0)), SUSPECT);
+    assert_eq!(suspicion.tick(at(2), &evidence(4.6)), SUSPECT);
     assert_eq!(suspicion.tick(at(3), &evidence(4.4)), Verdict::Clear);
 }
 
@@ -93,7 +119,7 @@ fn suspicion_starts_at_its_threshold_and_ends_below_half_of_it() {
 fn evidence_without_a_failed_burst_is_never_enough() {
     let mut suspicion = suspicion(Duration::ZERO);
     for time in 0..10_000 {
-        assert_eq!(suspicion.tick(at(time), &evidence(1e9)), Verdict::Suspect);
+        assert_eq!(suspicion.tick(at(time), &evidence(1e9)), SUSPECT);
     }
 }
 
@@ -102,7 +128,7 @@ fn a_failed_burst_counts_eight_nats() {
     let mut suspicion = suspicion(Duration::ZERO);
     suspicion.tick(at(0), &evidence(19.9));
     suspicion.burst(&burst(0, 0, 0));
-    assert_eq!(suspicion.tick(at(5), &evidence(19.9)), Verdict::Suspect);
+    assert_eq!(suspicion.tick(at(5), &evidence(19.9)), SUSPECT);
     assert_eq!(suspicion.tick(at(6), &evidence(20.0)), DEAD);
 }
 
@@ -112,10 +138,10 @@ fn a_closed_socket_skips_the_statistics_and_not_the_floor() {
     suspicion.tick(at(0), &evidence(9.0));
     suspicion.burst(&burst(0, 0, 12));
     suspicion.burst(&burst(20, 0, 12));
-    assert_eq!(suspicion.tick(at(29), &evidence(9.0)), Verdict::Suspect);
+    assert_eq!(suspicion.tick(at(29), &evidence(9.0)), SUSPECT);
     assert_eq!(
         suspicion.tick(at(30), &evidence(9.0)),
-        Verdict::Blackholed { no_socket: true }
+        Verdict::Blackholed(Proof::NoSocket)
     );
     // A socket is there again: back to statistics.
     suspicion.burst(&burst(31, 0, 0));
@@ -127,11 +153,7 @@ fn a_closed_socket_skips_the_statistics_and_not_the_floor() {
     let mut suspicion = self::suspicion(Duration::ZERO);
     suspicion.tick(at(0), &evidence(9.0));
     suspicion.burst(&burst(0, 0, 11));
-    assert_eq!(
-        suspicion.tick(at(30), &evidence(9.0)),
-        Verdict::Suspect,
-        "eleven are no proof"
-    );
+    assert_eq!(suspicion.tick(at(30), &evidence(9.0)), SUSPECT, "eleven are no proof");
 }
 
 #[test]
@@ -141,7 +163,7 @@ fn a_late_answer_clears_what_its_burst_seemed_to_prove() {
     suspicion.burst(&burst(0, 0, 0));
     suspicion.burst(&burst(0, 1, 0));
     suspicion.burst(&burst(25, 0, 0));
-    assert_eq!(suspicion.tick(at(54), &evidence(100.0)), Verdict::Suspect);
+    assert_eq!(suspicion.tick(at(54), &evidence(100.0)), SUSPECT);
 }
 
 #[test]
@@ -153,7 +175,7 @@ fn a_burst_from_before_the_suspicion_or_not_wholly_sent_proves_nothing() {
         sent: 15,
         ..burst(11, 0, 0)
     });
-    assert_eq!(suspicion.tick(at(20), &evidence(100.0)), Verdict::Suspect);
+    assert_eq!(suspicion.tick(at(20), &evidence(100.0)), SUSPECT);
 }
 
 #[test]
@@ -165,9 +187,12 @@ fn probes_answered_while_nothing_leaves_call_the_egress_broken() {
     };
     suspicion.tick(at(0), &evidence(100.0));
     suspicion.burst(&burst(0, 16, 0));
-    assert_eq!(suspicion.tick(at(1999), &silent(100.0, 1999)), Verdict::Suspect);
-    assert_eq!(suspicion.tick(at(2000), &silent(27.9, 2000)), Verdict::Suspect);
-    assert_eq!(suspicion.tick(at(2000), &silent(28.0, 2000)), Verdict::EgressBroken);
+    assert_eq!(suspicion.tick(at(1999), &silent(100.0, 1999)), SUSPECT);
+    assert_eq!(suspicion.tick(at(2000), &silent(27.9, 2000)), SUSPECT);
+    assert_eq!(
+        suspicion.tick(at(2000), &silent(28.0, 2000)),
+        Verdict::EgressBroken { proven: false }
+    );
 }
 
 #[test]
@@ -179,14 +204,17 @@ fn once_the_egress_was_called_broken_a_pause_of_the_server_is_not_its_death() {
     let mut suspicion = suspicion(FLOOR);
     suspicion.tick(at(0), &silent);
     suspicion.burst(&burst(0, 16, 0));
-    assert_eq!(suspicion.tick(at(2000), &silent), Verdict::EgressBroken);
+    assert_eq!(
+        suspicion.tick(at(2000), &silent),
+        Verdict::EgressBroken { proven: false }
+    );
     let mut died = None;
     for time in 2001..7000 {
-        if matches!(suspicion.tick(at(time), &silent), Verdict::Blackholed { .. }) {
+        if matches!(suspicion.tick(at(time), &silent), Verdict::Blackholed(_)) {
             died = Some(time);
             break;
         }
-        if suspicion.wants_burst(at(time)) {
+        if suspicion.wants_burst(at(time)).is_some() {
             suspicion.burst_sent(at(time));
             // One pause of nearly three seconds, and then it is dead.
             let answered = if time < 2100 || (2200..2210).contains(&time) {
@@ -207,7 +235,7 @@ fn bursts_come_quickly_then_slower_and_settle() {
         let mut sent = Vec::new();
         for time in 0..20_000 {
             suspicion.tick(at(time), &evidence(100.0));
-            if suspicion.wants_burst(at(time)) {
+            if suspicion.wants_burst(at(time)).is_some() {
                 suspicion.burst_sent(at(time));
                 suspicion.burst(&burst(time, answered, 0));
                 sent.push(time);
@@ -241,7 +269,7 @@ fn time_that_was_not_observed_is_no_part_of_the_floor() {
     suspicion.forgive(Duration::from_millis(500));
     suspicion.burst_sent(at(520));
     suspicion.burst(&burst(520, 0, 0));
-    assert_eq!(suspicion.tick(at(529), &evidence(100.0)), Verdict::Suspect);
+    assert_eq!(suspicion.tick(at(529), &evidence(100.0)), SUSPECT);
     assert_eq!(suspicion.tick(at(530), &evidence(100.0)), DEAD);
 }
 

@@ -1,0 +1,207 @@
+//! A suspicion while it lasts: what was asked, and what came back.
+
+use std::time::Duration;
+
+use super::{Cause, PROBES_IN_BURST, PROBES_IN_PROOF};
+use crate::{clock::MonotonicTime, detect::Assessment, policy::Burst};
+
+/// Wait from the start of a burst to the next: the first three quickly, then slower, because of rate limits and because
+/// bursts close together fail together.
+const BURST_INTERVALS: [Duration; 3] = [
+    Duration::from_millis(5),
+    Duration::from_millis(5),
+    Duration::from_millis(50),
+];
+/// The wait after those.
+const BURST_INTERVAL: Duration = Duration::from_millis(100);
+/// The wait when the answer is known: the service is dead and was not withdrawn, or it has answered often.
+const BURST_INTERVAL_SETTLED: Duration = Duration::from_secs(1);
+/// The wait after one of the large bursts that prove that no worker lives.
+const PROOF_INTERVAL: Duration = Duration::from_millis(50);
+/// The wait where probes are all there is to judge by.
+const PROBES_ALONE_INTERVAL: Duration = Duration::from_millis(500);
+/// Bursts after which a service that answers them is asked more slowly.
+const BURSTS_UNTIL_SETTLED: usize = 50;
+/// A suspicion that rests on a hint is over when it has not been confirmed by then.
+const HINT_LASTS: Duration = Duration::from_secs(1);
+
+/// A suspicion that lasts.
+#[derive(Clone, Debug)]
+pub(super) struct Doubt {
+    pub(super) since: MonotonicTime,
+    pub(super) cause: Cause,
+    /// Answers that had left when it began, and that have left by now.
+    pub(super) answers: (u64, u64),
+    /// More came than usual at some time while it lasted.
+    pub(super) overload: bool,
+    pub(super) failing: Option<Failing>,
+    /// A probe was answered, if one was: when the last such burst began.
+    pub(super) alive: Option<MonotonicTime>,
+    pub(super) blackholed: bool,
+    next_burst: MonotonicTime,
+    /// Bursts since the probes began to fail, or to be answered.
+    bursts_sent: usize,
+    last_sent: MonotonicTime,
+    /// Large bursts are due: answers trickle, and the evidence would do.
+    pub(super) trickles: bool,
+    /// For how long the daemon did not run since the last burst.
+    stalled: Duration,
+    /// The longest silence of it.
+    silence: Duration,
+}
+
+/// Bursts that failed, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failing {
+    /// Start of the first.
+    pub(super) since: MonotonicTime,
+    /// Start of the last.
+    pub(super) last: MonotonicTime,
+    pub(super) bursts: u32,
+    /// Of them those of [`PROBES_IN_PROOF`], and when the last of those began.
+    pub(super) large: u32,
+    last_large: MonotonicTime,
+    /// The last one was refused.
+    pub(super) no_socket: bool,
+}
+
+impl Doubt {
+    pub(super) fn new(cause: Cause, now: MonotonicTime, assessment: &Assessment) -> Self {
+        Self {
+            since: now,
+            cause,
+            answers: (assessment.answers, assessment.answers),
+            overload: assessment.overload,
+            failing: None,
+            alive: None,
+            blackholed: false,
+            next_burst: now,
+            bursts_sent: 0,
+            last_sent: now,
+            trickles: false,
+            stalled: Duration::ZERO,
+            silence: assessment.silence,
+        }
+    }
+
+    /// Takes in what a tick has found.
+    pub(super) fn look(&mut self, now: MonotonicTime, assessment: &Assessment) {
+        self.answers.1 = assessment.answers;
+        self.overload |= assessment.overload;
+        self.silence = self.silence.max(assessment.silence);
+        let trickles = self.is_answered() && assessment.evidence() >= assessment.threshold;
+        if trickles && !self.trickles {
+            self.next_burst = self.next_burst.min(now);
+        }
+        self.trickles = trickles;
+    }
+
+    /// Answers have left since it began.
+    pub(super) fn is_answered(&self) -> bool {
+        let (before, now) = self.answers;
+        now > before
+    }
+
+    /// The server answers probes, and clients too, if fewer than usual.
+    pub(super) fn is_alive_and_answering(&self) -> bool {
+        self.is_alive() && self.is_answered()
+    }
+
+    /// The server answers probes, and no answer to a client was seen.
+    pub(super) fn is_alive_and_silent(&self) -> bool {
+        self.is_alive() && !self.is_answered()
+    }
+
+    fn is_alive(&self) -> bool {
+        self.alive.is_some() && self.failing.is_none()
+    }
+
+    /// Without evidence there is no reason for it any more.
+    pub(super) fn is_resolved(&self, now: MonotonicTime) -> bool {
+        match self.cause {
+            Cause::Evidence => true,
+            _ if self.is_alive() || self.is_answered() => true,
+            Cause::Hint => self.failing.is_none() && now.since(self.since) >= HINT_LASTS,
+            Cause::Probes | Cause::ProbesUnarmed => false,
+        }
+    }
+
+    pub(super) fn failed_bursts(&self) -> u32 {
+        self.failing.map_or(0, |failing| failing.bursts)
+    }
+
+    /// How long the server paused, if that is what it was: no probe was answered in it, and nobody sent too much.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        (self.cause == Cause::Evidence && self.alive.is_none() && !self.overload).then_some(self.silence)
+    }
+
+    pub(super) fn wants_burst(&self, now: MonotonicTime, floor: Duration) -> Option<u8> {
+        let floor = self.floor(floor);
+        let decisive = self.failing.map(|failing| failing.decisive(floor));
+        let due = now >= self.next_burst || decisive.is_some_and(|due| now >= due && self.last_sent < due);
+        let probes = if self.trickles {
+            PROBES_IN_PROOF
+        } else {
+            PROBES_IN_BURST
+        };
+        due.then_some(probes)
+    }
+
+    pub(super) fn burst_sent(&mut self, now: MonotonicTime) {
+        let settled = self.blackholed || self.alive.is_some() && self.bursts_sent >= BURSTS_UNTIL_SETTLED;
+        let interval = match self.cause {
+            _ if settled => BURST_INTERVAL_SETTLED,
+            Cause::Probes | Cause::ProbesUnarmed => PROBES_ALONE_INTERVAL,
+            _ if self.trickles => PROOF_INTERVAL,
+            Cause::Evidence | Cause::Hint => BURST_INTERVALS.get(self.bursts_sent).copied().unwrap_or(BURST_INTERVAL),
+        };
+        self.bursts_sent = self.bursts_sent.saturating_add(1);
+        self.last_sent = now;
+        self.stalled = Duration::ZERO;
+        self.next_burst = now.after(interval);
+    }
+
+    pub(super) fn burst(&mut self, burst: &Burst, veto: bool) {
+        let began = burst.started_at;
+        if burst.answered > 0 && veto {
+            self.failing = None;
+            self.alive = self.alive.max(Some(began));
+        } else if burst.is_failed()
+            && began >= self.since
+            // A server that was stalled with the whole machine for most of the time had none to answer in.
+            && self.stalled * 2 <= burst.finished_at.since(began)
+        {
+            if self.is_alive() {
+                // It answered so far: ask again quickly.
+                self.bursts_sent = 0;
+                self.next_burst = burst.finished_at;
+            }
+            let first = Failing {
+                since: began,
+                last: began,
+                bursts: 0,
+                large: 0,
+                last_large: MonotonicTime(0),
+                no_socket: false,
+            };
+            let failing = self.failing.get_or_insert(first);
+            failing.bursts = failing.bursts.saturating_add(1);
+            failing.last = failing.last.max(began);
+            failing.no_socket = burst.is_refused();
+            if burst.asked >= PROBES_IN_PROOF && began.since(failing.last_large) >= PROOF_INTERVAL {
+                failing.large = failing.large.saturating_add(1);
+                failing.last_large = began;
+            }
+        }
+    }
+
+    pub(super) fn forgive(&mut self, unobserved: Duration, probes: bool) {
+        self.stalled += unobserved;
+        if let Some(failing) = &mut self.failing {
+            failing.since = failing.since.after(unobserved);
+        }
+        if !probes {
+            self.since = self.since.after(unobserved);
+        }
+    }
+}
