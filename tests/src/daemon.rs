@@ -206,7 +206,7 @@ mod tests {
                 ..DaemonOptions::default()
             };
             let config = Config::parse(&options.configuration(), "lab.toml".as_ref()).unwrap();
-            assert_eq!((config.armed, config.floor), (true, floor));
+            assert_eq!((config.is_armed(), config.floor.least), (true, floor));
             assert_eq!(config.arming.answers, u64::from(options.arming_answers));
             assert_eq!(config.arming.time, options.arming_time);
             assert_eq!(config.coming_back.hold_down, options.hold_down);

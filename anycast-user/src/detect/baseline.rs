@@ -252,8 +252,8 @@ mod tests {
 
     #[test]
     fn five_minutes_of_ten_times_as_much_hardly_raise_what_is_usual() {
-        let mut baseline = learned([(10, 10); 3000], Learning::All);
-        extend(&mut baseline, [(100, 100); 3000], Learning::All);
+        let mut baseline = learned(std::iter::repeat_n((10, 10), 3000), Learning::All);
+        extend(&mut baseline, std::iter::repeat_n((100, 100), 3000), Learning::All);
         assert!(baseline.rate() > 990.0);
         let usual = baseline.usual_rate(MonotonicTime(0), true);
         assert!((100.0..130.0).contains(&usual), "{usual}");
@@ -261,12 +261,12 @@ mod tests {
 
     #[test]
     fn while_something_is_wrong_nothing_is_learned_or_only_downwards() {
-        let mut baseline = learned([(10, 10); 3000], Learning::All);
-        extend(&mut baseline, [(10, 0); 100], Learning::Nothing);
+        let mut baseline = learned(std::iter::repeat_n((10, 10), 3000), Learning::All);
+        extend(&mut baseline, std::iter::repeat_n((10, 0), 100), Learning::Nothing);
         assert!((baseline.rate() - 100.0).abs() < 1e-6);
-        extend(&mut baseline, [(10, 20); 100], Learning::Downwards);
+        extend(&mut baseline, std::iter::repeat_n((10, 20), 100), Learning::Downwards);
         assert!((baseline.rate() - 100.0).abs() < 1e-6);
-        extend(&mut baseline, [(10, 1); 300], Learning::Downwards);
+        extend(&mut baseline, std::iter::repeat_n((10, 1), 300), Learning::Downwards);
         assert!((10.0..16.0).contains(&baseline.rate()), "{}", baseline.rate());
     }
 
@@ -291,11 +291,11 @@ mod tests {
 
     #[test]
     fn a_share_that_changes_is_not_stable() {
-        let mut baseline = learned([(10, 10); 600], Learning::All);
+        let mut baseline = learned(std::iter::repeat_n((10, 10), 600), Learning::All);
         assert!(baseline.is_stable());
-        extend(&mut baseline, [(10, 5); 100], Learning::All);
+        extend(&mut baseline, std::iter::repeat_n((10, 5), 100), Learning::All);
         assert!(!baseline.is_stable());
-        extend(&mut baseline, [(10, 5); 2000], Learning::All);
+        extend(&mut baseline, std::iter::repeat_n((10, 5), 2000), Learning::All);
         assert!(baseline.is_stable());
     }
 }

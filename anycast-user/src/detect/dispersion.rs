@@ -7,7 +7,7 @@ const MAX: f64 = 4.0;
 
 /// φ = Var(a − e) / mean e, between 1 and 4, where a answers came in a block in which e were expected.
 ///
-/// The quasi-Poisson dispersion of McCullagh and Nelder, *Generalized Linear Models* (2nd ed., ch. 6.2.3), as running
+/// The quasi-Poisson dispersion of `McCullagh` and Nelder, *Generalized Linear Models* (2nd ed., ch. 6.2.3), as running
 /// means over blocks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Dispersion {
@@ -67,7 +67,7 @@ mod tests {
     fn it_forgets() {
         let calm_again = (0..1000)
             .map(|block| if block % 2 == 0 { 0 } else { 40 })
-            .chain([20; 3000]);
+            .chain(std::iter::repeat_n(20, 3000));
         assert!(of(calm_again) < 1.1);
     }
 }

@@ -8,6 +8,8 @@ use super::Nats;
 const SHARES: [f64; 4] = [0.125, 0.25, 0.5, 0.75];
 /// A: mean time between false alerts of a node.
 const TIME_BETWEEN_FALSE_ALERTS: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A loss has to last for this many blocks, in each of which answers come: what dies loses part of a block's answers.
+const BLOCKS_MIN: u32 = 3;
 /// It is over when the statistic has come down to this share of its threshold, on the logarithmic scale.
 const OVER: f64 = 0.5;
 /// How far above its threshold the statistic may go: what more there were would only make the end of it late.
@@ -23,6 +25,8 @@ const HEADROOM: Nats = 10.0;
 pub(super) struct PartialLoss {
     /// ln R for each share.
     logs: [Nats; SHARES.len()],
+    /// Blocks in a row in which it was over its threshold and answers came.
+    over: u32,
     found: bool,
 }
 
@@ -30,13 +34,14 @@ impl Default for PartialLoss {
     fn default() -> Self {
         Self {
             logs: [f64::NEG_INFINITY; SHARES.len()],
+            over: 0,
             found: false,
         }
     }
 }
 
 impl PartialLoss {
-    /// Ends a block of this length; whether there is a loss. `services` share the budget.
+    /// Ends a block of this length; whether there is a loss, and not of everything. `services` share the budget.
     pub(super) fn end_block(
         &mut self,
         expected: f64,
@@ -52,7 +57,9 @@ impl PartialLoss {
             *log = (log.exp().ln_1p() + ratio).min(threshold + HEADROOM);
         }
         let mean = self.logs.iter().map(|log| log.exp()).sum::<f64>() / SHARES.len() as f64;
-        self.found = mean.ln() >= if self.found { OVER * threshold } else { threshold };
+        let is_over = answers > 0 && mean.ln() >= threshold;
+        self.over = if is_over { self.over.saturating_add(1) } else { 0 };
+        self.found = self.over >= BLOCKS_MIN || self.found && mean.ln() >= OVER * threshold;
         self.found
     }
 }
@@ -72,7 +79,8 @@ mod tests {
     #[test]
     fn an_eighth_takes_a_second_and_half_a_moment() {
         assert!((15..40).contains(&found(87).unwrap()), "{:?}", found(87));
-        assert!(found(50).unwrap() <= 2);
+        assert_eq!(found(50), Some(4));
+        assert_eq!(found(0), None, "a death, and not by degrees");
         assert_eq!(found(100), None);
         assert_eq!(found(97), None, "what is left of the rounding of a baseline");
     }

@@ -13,7 +13,7 @@ const ANSWERS_MIN: f64 = 20.0;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Servfails {
     answers: f64,
-    servfails: f64,
+    said_servfail: f64,
     storm: bool,
 }
 
@@ -22,13 +22,13 @@ impl Servfails {
     pub(super) fn add(&mut self, answers: u64, servfails: u64, elapsed: Duration) -> bool {
         let keep = (-elapsed.as_secs_f64() / TIME_CONSTANT.as_secs_f64()).exp();
         self.answers = self.answers * keep + answers as f64;
-        self.servfails = self.servfails * keep + servfails as f64;
+        self.said_servfail = self.said_servfail * keep + servfails as f64;
         let bar = if self.storm {
             SERVFAIL_STORM / 2.0
         } else {
             SERVFAIL_STORM
         };
-        self.storm = self.answers >= ANSWERS_MIN && self.servfails > bar * self.answers;
+        self.storm = self.answers >= ANSWERS_MIN && self.said_servfail > bar * self.answers;
         self.storm
     }
 }
@@ -100,7 +100,7 @@ mod tests {
     fn microseconds_are_never_slow() {
         let mut slowness = Slowness::default();
         slowness.learn(Duration::from_micros(50));
-        slowness.learn(Duration::from_micros(4000));
+        slowness.learn(Duration::from_millis(4));
         assert!(!slowness.is_slow());
     }
 }

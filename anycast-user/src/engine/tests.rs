@@ -347,7 +347,6 @@ fn probes_that_are_answered_veto_and_raise_one_alert() {
 fn idleness_and_never_answered_queries_withdraw_nothing() {
     let mut idle = World::healthy(true);
     idle.queries_per_tick = 0;
-    idle.servers[0] = Server::Hangs;
     idle.run(60_000);
     assert_eq!((idle.up, idle.state()), (true, State::Idle));
 

@@ -210,7 +210,7 @@ fn judgement(out: &mut Families<'_>, services: &[ServiceSnapshot]) -> fmt::Resul
     out.gauge(
         "closest_approach",
         "The most that evidence and failed bursts of probes came to since the start, as a share of the threshold.",
-        Some(&Unit::Ratios),
+        Some(&Unit::Other("ratio".into())),
         each().map(|(labels, service)| (labels, service.closest_approach)),
     )?;
     out.gauge(

@@ -170,6 +170,15 @@ fn every_metric_has_its_line() {
     expected.extend([
         format!("anycast_probe_evidence_nats{{{service}}} 1.5"),
         format!("anycast_probe_threshold_nats{{{service}}} 22.0"),
+        format!("anycast_probe_closest_approach_ratio{{{service}}} 0.25"),
+        format!("anycast_probe_floor_seconds{{{service}}} 0.03"),
+        format!("anycast_probe_limit_seconds{{{service}}} 0.244"),
+    ]);
+    expected.extend(AlertKind::OF_A_SERVICE.map(|kind| {
+        let value = u8::from(kind == AlertKind::PartialLoss);
+        format!("anycast_probe_alert{{{service},kind=\"{}\"}} {value}", kind.name())
+    }));
+    expected.extend([
         "anycast_probe_unclassified_packets_total{reason=\"fragment\"} 3".into(),
         "anycast_probe_link_announced{link=\"anycast0\"} 1".into(),
         "anycast_probe_withdrawals_total{link=\"anycast0\"} 4".into(),

@@ -36,8 +36,10 @@ const DURATIONS: &[Case] = &[
 
 #[rustfmt::skip]
 const VALUES: &[Case] = &[
-    ("floor = \"61s\"", "1:9: a floor of 61s", "30ms"),
+    ("floor = \"61s\"", "1:9: a floor of \"61s\"", "site"),
     ("floor = \"0ms\"", "1:9: without a floor", "accept_no_floor = true"),
+    ("floor = \"fast\"", "1:9: without a floor", "accept_no_floor = true"),
+    ("withdraw_also_on = [\"servfail\", \"rain\"]", "1:33: `rain` is no alert", "partial-loss"),
     ("floor = \"999us\"", "1:9: without a floor", "accept_no_floor = true"),
     ("uplinks = []", "1:11: `uplinks` is an empty list", "routing table"),
     ("uplinks = [\"b\", \"b\"]", "1:17: the uplink `b` is there twice", "remove one"),
@@ -79,6 +81,7 @@ const SERVICES: &[Case] = &[
     ("port = 0", "6:8: port 0", "53"),
     ("port = 65536", "6:8: invalid value", "docs/"),
     ("port = 53\nprotcol = 1", "7:1: unknown key `protcol`", "did you mean `protocol`?"),
+    ("port = 53\nweight = 0", "7:10: a service that weighs nothing", "1 or more"),
     ("port = 53\naddresses = []", "7:13: `addresses` is an empty list", "on the link"),
     ("port = 53\naddresses = [\"x\"]", "7:14: \"x\" is not an IP address", "2001:db8::53"),
     ("port = 53\naddresses = [\"192.0.2.0/24\"]", "7:14: \"192.0.2.0/24\" is not", "prefix length"),

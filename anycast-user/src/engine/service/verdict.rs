@@ -81,13 +81,11 @@ impl Service {
         };
         let verdict = self.suspicion.tick(now, &without_statistics);
         self.send_burst(now, effects);
-        match verdict {
-            Verdict::Blackholed(proof) => Some(self.die(reason(proof), now, effects)),
-            _ => {
-                self.enter(State::Unarmed, Reason::ProbesAnswered, now, effects);
-                None
-            }
+        if let Verdict::Blackholed(proof) = verdict {
+            return Some(self.die(reason(proof), now, effects));
         }
+        self.enter(State::Unarmed, Reason::ProbesAnswered, now, effects);
+        None
     }
 
     fn send_burst(&mut self, now: MonotonicTime, effects: &mut impl Effects) {

@@ -65,7 +65,7 @@ impl Doubt {
         if now.since(failing.since) < floor || failing.last < failing.decisive(floor) {
             return None;
         }
-        if failing.no_socket && assessment.last_answer < failing.since {
+        if failing.no_socket && assessment.last_answer <= failing.since {
             return Some(Proof::NoSocket);
         }
         let bursts = BURST_NATS * f64::from(failing.bursts);

@@ -102,8 +102,11 @@ fn a_pause_shorter_than_the_floor_is_forgiven_although_no_client_asks_after_it()
 fn a_hiccup_in_a_suspicion_that_probes_have_cleared_needs_the_whole_floor_again() {
     // Long after the suspicion began, once, for less than the floor.
     assert_eq!(death(FLOOR, 20_000, |time| !(7000..7025).contains(&time)), None);
-    let died = death(FLOOR, 20_000, |time| time < 7000).expect("it is dead");
-    assert!((7030..8100).contains(&died), "{died}");
+    let died = death(FLOOR, 30_000, |time| time < 7000).expect("it is dead");
+    assert!(
+        (17_000..18_200).contains(&died),
+        "{died}: the server lived in this suspicion"
+    );
 }
 
 #[test]
@@ -209,7 +212,7 @@ fn once_the_egress_was_called_broken_a_pause_of_the_server_is_not_its_death() {
         Verdict::EgressBroken { proven: false }
     );
     let mut died = None;
-    for time in 2001..7000 {
+    for time in 2001..30_000 {
         if matches!(suspicion.tick(at(time), &silent), Verdict::Blackholed(_)) {
             died = Some(time);
             break;
@@ -225,7 +228,7 @@ fn once_the_egress_was_called_broken_a_pause_of_the_server_is_not_its_death() {
             suspicion.burst(&burst(time, answered, 0));
         }
     }
-    assert!(died.is_some_and(|time| time >= 5000), "{died:?}");
+    assert!(died.is_some_and(|time| time >= 12_000), "{died:?}");
 }
 
 #[test]
