@@ -8,7 +8,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-        mpsc::{Sender, TrySendError},
+        mpsc::{Receiver, Sender, TrySendError},
     },
     thread::{Builder, JoinHandle},
     time::Duration,
@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     clock::MonotonicTime,
+    detect::LatencyProfile,
     engine::{Acted, Ask, Effects, Engine, Failure, Probed, Purpose, Seen},
     event::{Event, EventKind},
     policy::Burst,
@@ -89,6 +90,8 @@ pub struct Parts {
     pub actuator: Option<Actuator>,
     /// Who sends bursts.
     pub prober: Prober,
+    /// How long the answers of a service took in the last while.
+    pub latencies: Receiver<(usize, LatencyProfile)>,
     /// Who is told.
     pub events: mpsc::Sender<Event>,
     /// Time between two ticks.
@@ -144,6 +147,7 @@ fn run(parts: Parts, stop: &AtomicBool, ready: &Sender<Scheduling>) {
         looks,
         actuator,
         prober,
+        latencies,
         events,
         period,
     } = parts;
@@ -186,6 +190,9 @@ fn run(parts: Parts, stop: &AtomicBool, ready: &Sender<Scheduling>) {
             if let Some(seen) = look.take() {
                 engine.seen(link, seen, &mut hands);
             }
+        }
+        for (service, profile) in latencies.try_iter() {
+            engine.latency(service, &profile);
         }
         engine.bypass(status.is_bypassed(), now, &mut hands);
         engine.tick(now, |service| status.bank().counts(service), &mut hands);

@@ -9,7 +9,7 @@ mod uplinks;
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed, mpsc::sync_channel},
     time::Duration,
 };
 
@@ -24,7 +24,7 @@ use tracing_appender::non_blocking::NonBlocking;
 use self::{
     look::look_after,
     residents::{meet, tell_missing, tell_watch_only},
-    sampling::keep_to_budget,
+    sampling::{keep_to_budget, tell_latency},
     start::{Hands, engine, load, lock_memory, names, tell_scheduling},
     uplinks::{Uplinks, follow},
 };
@@ -156,6 +156,7 @@ impl Watching<'_> {
             .zip(services.clone())
             .filter_map(|(index, service)| service.protocol.is_sampled().then_some(index))
             .collect();
+        let (profiles, latencies) = sync_channel(names.services.len());
         let prober = Prober::start(2 * names.services.len())?;
         tell_scheduling("prober", prober.scheduling);
         let sampler = Sampler::start(Parts {
@@ -167,6 +168,7 @@ impl Watching<'_> {
             looks: Arc::clone(&looks),
             actuator,
             prober,
+            latencies,
             events,
             period: sampler::period(config.floor.least),
         })
@@ -183,6 +185,7 @@ impl Watching<'_> {
             () = teller.run(told, &status, report_interval) => ended_by_itself(),
             () = served => ended_by_itself(),
             () = keep_to_budget(status.bank(), &timed, &sample_rate) => ended_by_itself(),
+            () = tell_latency(status.bank(), &timed, &profiles) => ended_by_itself(),
             ended = look_after(plan, &looks, &sampler) => ended,
             ended = follow(Arc::clone(&uplinks), config.uplinks.is_none(), &status) => ended.map(|never| match never {}),
             () = ends.come() => Ok(()),

@@ -1,12 +1,14 @@
-//! Keeps the number of sampled transactions within what they may cost.
+//! Sampled transactions: how many there are, within what they may cost, and what they say about latency.
 
-use std::time::Duration;
+use std::{sync::mpsc::SyncSender, time::Duration};
 
+use anycast_ebpf::latency::bucket_start;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     clock::MonotonicTime,
-    datapath::{Bank, SampleRate},
+    datapath::{Bank, LatencyReading, SampleRate},
+    detect::LatencyProfile,
     latency::sample_exponent,
 };
 
@@ -31,6 +33,33 @@ pub(super) async fn keep_to_budget(bank: &Bank, sampled: &[usize], rate: &Sample
             tracing::debug!("one in {} transactions is sampled for its latency", 1_u64 << wanted);
         }
         (before, at, exponent) = (queries, now, wanted);
+    }
+}
+
+/// How often the latency of the last while is made known.
+const PROFILE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Makes known how long the answers of each of `sampled` took, for ever. Where too few were sampled, or whoever listens
+/// is busy, what was known before holds.
+pub(super) async fn tell_latency(bank: &Bank, sampled: &[usize], profiles: &SyncSender<(usize, LatencyProfile)>) {
+    let mut ticks = interval(PROFILE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks.tick().await; // The first is immediate.
+    let read = || sampled.iter().map(|&service| bank.latency(service));
+    let mut before: Vec<LatencyReading> = read().collect();
+    loop {
+        ticks.tick().await;
+        for ((&service, before), after) in sampled.iter().zip(&mut before).zip(read()) {
+            let times = before.buckets.iter().zip(after.buckets).enumerate();
+            let added = times.map(|(bucket, (before, after))| {
+                let longest = Duration::from_nanos(bucket_start(bucket + 1));
+                (longest, after.saturating_sub(*before))
+            });
+            if let Some(profile) = LatencyProfile::new(added) {
+                let _ = profiles.try_send((service, profile));
+            }
+            *before = after;
+        }
     }
 }
 
