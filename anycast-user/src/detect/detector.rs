@@ -238,6 +238,7 @@ impl Detector {
             threshold,
             suspicion_threshold,
             overload_silence,
+            block,
             ..
         } = self.parameters;
         let parts = self.settings.parts;
@@ -267,6 +268,7 @@ impl Detector {
             idle,
             overload,
             overload_silence,
+            block,
             hint,
             local_answers: counts
                 .local_answers

@@ -182,6 +182,8 @@ pub struct Assessment {
     pub overload: bool,
     /// How long an overloaded service has to be silent before that is evidence.
     pub overload_silence: Duration,
+    /// W: within two of these the residual channel has found what it can find.
+    pub block: Duration,
     /// Something said since the last tick that nobody listens.
     pub hint: bool,
     /// Answers that left the server's sockets since the last one that left by an uplink, if somebody counts.

@@ -1,10 +1,10 @@
+mod proofs;
 mod watch_only;
 
 use super::*;
 use crate::{
     detect,
     detect::Parts,
-    event::AlertSet,
     policy::{Burst, FloorSettings, SuspicionSettings, WatchOnly, WithdrawWhen},
 };
 
@@ -52,6 +52,8 @@ struct Log {
     probes: Vec<Ask>,
     /// Services that were probed, once for every burst.
     probed: Vec<usize>,
+    /// Of each burst, how many probes it had.
+    bursts: Vec<u8>,
     orders: Vec<(bool, MonotonicTime)>,
     unmarked: usize,
 }
@@ -60,6 +62,7 @@ impl Effects for Log {
     fn probe(&mut self, ask: Ask) -> bool {
         self.probes.push(ask);
         self.probed.push(ask.service);
+        self.bursts.push(ask.probes);
         true
     }
 
@@ -88,6 +91,16 @@ impl World {
     }
 
     fn with(armed: bool, found: Found, watch_only: &[Option<WatchOnly>]) -> Self {
+        Self::set_up(armed, found, watch_only, WithdrawWhen::Any, &[])
+    }
+
+    fn set_up(
+        armed: bool,
+        found: Found,
+        watch_only: &[Option<WatchOnly>],
+        withdraw_when: WithdrawWhen,
+        withdraw_also_on: &[AlertKind],
+    ) -> Self {
         let services = watch_only.len();
         let now = MonotonicTime(1_000_000_000);
         let settings = Settings {
@@ -107,7 +120,7 @@ impl World {
                 probes_veto: true,
                 trickle_needs_proof: true,
             },
-            withdraw_also_on: AlertSet::default(),
+            withdraw_also_on: withdraw_also_on.iter().copied().collect(),
             hold_down: HOLD,
             bypassed: false,
         };
@@ -116,7 +129,7 @@ impl World {
                 settings,
                 &[LinkSetup {
                     found,
-                    withdraw_when: WithdrawWhen::Any,
+                    withdraw_when,
                     services: watch_only
                         .iter()
                         .map(|&watch_only| ServiceSetup {

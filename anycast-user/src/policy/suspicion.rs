@@ -1,8 +1,9 @@
 //! From doubt to verdict, for one service.
 //!
 //! A suspicion starts when the evidence of either channel reaches h₁ and ends below h₁/2, or it starts because something
-//! said that nobody listens, or that probes fail, and ends when a probe is answered. While it lasts, bursts of local
-//! probes ask the service itself: one answer clears it (the silence is somewhere else), a burst without any adds
+//! said that nobody listens, or that probes fail, and ends when a probe is answered. Once bursts have failed it ends when
+//! one is answered, or when the evidence has stayed low until next to no answers would have shown. While it lasts, bursts
+//! of local probes ask the service itself: one answer clears it (the silence is somewhere else), a burst without any adds
 //! [`BURST_NATS`]. The service is blackholed when probes have failed for the length of the floor, the last of them
 //! towards its end, and one of the proofs holds:
 //!
@@ -76,8 +77,7 @@ pub enum Cause {
 pub enum Verdict {
     /// Nothing is wrong.
     Clear,
-    /// Nothing is wrong with it any more: an answer left while local probes were failing. Either it was a pause, or
-    /// probes don't reach it as its clients do, and can't be believed.
+    /// Its clients are answered, and local probes still fail: they don't reach it as clients do, and can't be believed.
     Contradicted,
     /// Answers are missing, or it has to be asked.
     Suspect(Cause),
@@ -187,7 +187,7 @@ impl Suspicion {
         match &mut self.doubt {
             Some(doubt) => {
                 doubt.look(now, assessment);
-                if evidence < assessment.suspicion_threshold / 2.0 && doubt.is_resolved(now) {
+                if doubt.is_resolved(now, assessment) {
                     return self.end(now);
                 }
                 if evidence >= assessment.suspicion_threshold {
@@ -227,14 +227,17 @@ impl Suspicion {
     /// The suspicion is over.
     fn end(&mut self, now: MonotonicTime) -> Verdict {
         match self.doubt.take() {
-            Some(doubt) if doubt.failed_bursts() > 0 => {
-                // It had stopped, and went on: other than a loss on the way, which leaves its probes answered.
-                if let Some(pause) = doubt.pause() {
+            Some(doubt) => {
+                if let Some(pause) = doubt.paused {
                     self.floor.paused(now, pause);
                 }
-                Verdict::Contradicted
+                if doubt.failing.is_some() {
+                    Verdict::Contradicted
+                } else {
+                    Verdict::Clear
+                }
             }
-            _ => Verdict::Clear,
+            None => Verdict::Clear,
         }
     }
 

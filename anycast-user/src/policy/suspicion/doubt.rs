@@ -22,6 +22,8 @@ const PROOF_INTERVAL: Duration = Duration::from_millis(50);
 const PROBES_ALONE_INTERVAL: Duration = Duration::from_millis(500);
 /// Bursts after which a service that answers them is asked more slowly.
 const BURSTS_UNTIL_SETTLED: usize = 50;
+/// How long evidence has to stay low for clients to be taken for served while probes fail: two blocks, within these.
+const CALM: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// A suspicion that rests on a hint is over when it has not been confirmed by then.
 const HINT_LASTS: Duration = Duration::from_secs(1);
 
@@ -42,12 +44,16 @@ pub(super) struct Doubt {
     /// Bursts since the probes began to fail, or to be answered.
     bursts_sent: usize,
     last_sent: MonotonicTime,
-    /// Large bursts are due: answers trickle, and the evidence would do.
+    /// Large bursts are due: answers trickle while probes fail, or the evidence would do.
     pub(super) trickles: bool,
     /// For how long the daemon did not run since the last burst.
     stalled: Duration,
     /// The longest silence of it.
     silence: Duration,
+    /// How long the server stood still, when it did and went on: neither clients nor probes were answered.
+    pub(super) paused: Option<Duration>,
+    /// Since when the evidence is low.
+    calm_since: Option<MonotonicTime>,
 }
 
 /// Bursts that failed, one after the other.
@@ -81,15 +87,30 @@ impl Doubt {
             trickles: false,
             stalled: Duration::ZERO,
             silence: assessment.silence,
+            paused: None,
+            calm_since: None,
         }
     }
 
     /// Takes in what a tick has found.
     pub(super) fn look(&mut self, now: MonotonicTime, assessment: &Assessment) {
-        self.answers.1 = assessment.answers;
+        let before = std::mem::replace(&mut self.answers.1, assessment.answers);
         self.overload |= assessment.overload;
+        if assessment.answers > before
+            && self.failing.is_some()
+            && self.alive.is_none()
+            && !self.overload
+            && self.cause == Cause::Evidence
+        {
+            self.paused = self.paused.max(Some(self.silence));
+        }
         self.silence = self.silence.max(assessment.silence);
-        let trickles = self.is_answered() && assessment.evidence() >= assessment.threshold;
+        self.calm_since = if assessment.evidence() < assessment.suspicion_threshold / 2.0 {
+            self.calm_since.or(Some(now))
+        } else {
+            None
+        };
+        let trickles = self.is_answered() && (self.failing.is_some() || assessment.evidence() >= assessment.threshold);
         if trickles && !self.trickles {
             self.next_burst = self.next_burst.min(now);
         }
@@ -116,11 +137,18 @@ impl Doubt {
         self.alive.is_some() && self.failing.is_none()
     }
 
-    /// Without evidence there is no reason for it any more.
-    pub(super) fn is_resolved(&self, now: MonotonicTime) -> bool {
+    /// There is no reason for it any more. While bursts fail, low evidence is none yet: an answer that slips out of a
+    /// dying server takes the evidence of silence away, and the residual channel needs its blocks.
+    pub(super) fn is_resolved(&self, now: MonotonicTime, assessment: &Assessment) -> bool {
+        let Some(calm_since) = self.calm_since else {
+            return false;
+        };
+        let calm = now.since(calm_since);
         match self.cause {
+            _ if self.is_alive() => true,
+            Cause::Evidence if self.failing.is_some() => calm >= (assessment.block * 2).clamp(CALM.0, CALM.1),
             Cause::Evidence => true,
-            _ if self.is_alive() || self.is_answered() => true,
+            _ if self.is_answered() => true,
             Cause::Hint => self.failing.is_none() && now.since(self.since) >= HINT_LASTS,
             Cause::Probes | Cause::ProbesUnarmed => false,
         }
@@ -128,11 +156,6 @@ impl Doubt {
 
     pub(super) fn failed_bursts(&self) -> u32 {
         self.failing.map_or(0, |failing| failing.bursts)
-    }
-
-    /// How long the server paused, if that is what it was: no probe was answered in it, and nobody sent too much.
-    pub(super) fn pause(&self) -> Option<Duration> {
-        (self.cause == Cause::Evidence && self.alive.is_none() && !self.overload).then_some(self.silence)
     }
 
     pub(super) fn wants_burst(&self, now: MonotonicTime, floor: Duration) -> Option<u8> {
