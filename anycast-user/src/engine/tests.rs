@@ -53,7 +53,7 @@ struct Log {
     /// Services that were probed, once for every burst.
     probed: Vec<usize>,
     /// Of each burst, how many probes it had.
-    bursts: Vec<u8>,
+    bursts: Vec<usize>,
     orders: Vec<(bool, MonotonicTime)>,
     unmarked: usize,
 }
@@ -62,7 +62,7 @@ impl Effects for Log {
     fn probe(&mut self, ask: Ask) -> bool {
         self.probes.push(ask);
         self.probed.push(ask.service);
-        self.bursts.push(ask.probes);
+        self.bursts.push(ask.probes.into());
         true
     }
 
