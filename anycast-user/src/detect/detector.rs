@@ -10,7 +10,7 @@ use super::{
     overload::Overload,
     partial_loss::PartialLoss,
     quality::{Servfails, Slowness},
-    residual::Residual,
+    residual::{GAIN, Residual},
     tail::Tail,
 };
 use crate::clock::MonotonicTime;
@@ -33,6 +33,8 @@ const IDLE_AFTER_ANSWERS: f64 = 20.0;
 /// An overloaded service has to be silent for this long, and until a tenth of its usual rate would be silence enough.
 const OVERLOAD_SILENCE: Duration = Duration::from_millis(250);
 const OVERLOAD_SHARE: f64 = 0.1;
+/// Clients who are not answered ask again after this long, or later.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// What is expected of a block for partial loss may be above the mean by this factor: chance makes it lower otherwise.
 const EXPECTED_HEADROOM: f64 = 1.1;
 
@@ -172,8 +174,9 @@ impl Detector {
         }
         let idle = now.since(self.last_query) >= self.idle_after;
         let learning = if idle { Learning::Nothing } else { learning };
-        let overload =
-            self.overload.tick(now, packets, elapsed, learning == Learning::Nothing) && self.settings.parts.overload;
+        let frozen = learning == Learning::Nothing;
+        let long_silence = now.since(self.last_answer) >= ASKED_AGAIN_AFTER;
+        let overload = self.overload.tick(now, packets, elapsed, frozen, long_silence) && self.settings.parts.overload;
         self.previous = sample;
         let settled = self.history.settled(now, sample.counts.queries, self.parameters.lag);
         if now.since(self.step.at) >= STEP {
@@ -233,6 +236,7 @@ impl Detector {
         let Sample { at: now, counts } = sample;
         let Parameters {
             usual_rate,
+            share_answered,
             nats_per_query,
             dispersion,
             threshold,
@@ -251,9 +255,11 @@ impl Detector {
         };
         self.silence_evidence = by_time.min(by_queries) / dispersion;
         let residual = self.residual(now, settled, counts.answers, learning, overload);
+        let in_silence = GAIN * by_time.min(share_answered * self.unanswered(settled) as f64);
         Assessment {
             ready: self.ready,
             tail_too_heavy: !self.ready && self.was_watched(sample) && self.is_tail_too_heavy(now),
+            loss_before_silence: ((self.residual.sum() - in_silence) / dispersion).max(0.0),
             silence_evidence: if parts.silence { self.silence_evidence } else { 0.0 },
             residual_evidence: if parts.residual && self.ready {
                 residual / dispersion
@@ -307,16 +313,15 @@ impl Detector {
             self.dispersion
                 .learn((share_answered * asked).min(cap(mean_rate)), answered);
         }
-        if self.ready && !overload {
-            let expected = self.baseline.share_slow() * asked;
-            let most = EXPECTED_HEADROOM * self.baseline.slow_rate() * elapsed.as_secs_f64();
-            self.findings.partial_loss = self.partial_loss.end_block(
-                expected.min(most),
-                answered,
-                dispersion,
-                elapsed,
-                self.settings.services,
-            );
+        if self.ready {
+            // In a flood what comes is no measure of what should be answered.
+            let headroom = if overload { 1.0 } else { EXPECTED_HEADROOM };
+            let most = headroom * self.baseline.slow_rate() * elapsed.as_secs_f64();
+            let expected = (self.baseline.share_slow() * asked).min(most);
+            let services = self.settings.services;
+            self.findings.partial_loss = self
+                .partial_loss
+                .end_block(expected, answered, dispersion, elapsed, services);
         }
         self.block = Block {
             at: now,

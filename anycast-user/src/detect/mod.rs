@@ -166,6 +166,9 @@ pub struct Assessment {
     pub silence_evidence: Nats,
     /// e₂: evidence that next to nothing is answered.
     pub residual_evidence: Nats,
+    /// What the residual channel holds against the service that the present silence does not account for: answers were
+    /// missing before it, between others that came.
+    pub loss_before_silence: Nats,
     /// h: evidence at which silence alone is proof.
     pub threshold: Nats,
     /// h₁: evidence from which local probes are sent.

@@ -11,8 +11,8 @@ const SLOW: Duration = Duration::from_secs(10);
 /// Shortest time constant of the rate that is compared with it.
 const QUICK: Duration = Duration::from_millis(20);
 /// So many packets that one has to be a mean over, that chance alone does not reach the factor: the relative deviation of
-/// an exponential mean over n is 1/√(2n), 11 % here, and half is more than four of these.
-const QUICK_PACKETS: f64 = 40.0;
+/// an exponential mean over n is 1/√(2n), 6.5 % here, and half is more than seven of these. It is looked at every tick.
+const QUICK_PACKETS: f64 = 120.0;
 /// Time constant of the baseline while there are too many: growth that lasts becomes usual within minutes.
 const SLOW_WHILE_TOO_MANY: Duration = Duration::from_secs(300);
 /// For how long what was seen last still counts.
@@ -30,10 +30,18 @@ pub(super) struct Overload {
 
 impl Overload {
     /// Takes the packets of a tick; whether there are too many of them now, or were within the last second. The baseline
-    /// follows slowly while there are, and stays as it is while `frozen`.
+    /// follows slowly while there are, and stays as it is while `frozen`. In a `silence` that lasts, what comes may be the
+    /// clients who ask again: too many of these are not noticed.
     ///
     /// Both means are of first order, by k = τ / (τ + Δt), which needs no exponential function in a tick.
-    pub(super) fn tick(&mut self, now: MonotonicTime, packets: u64, elapsed: Duration, frozen: bool) -> bool {
+    pub(super) fn tick(
+        &mut self,
+        now: MonotonicTime,
+        packets: u64,
+        elapsed: Duration,
+        frozen: bool,
+        silence: bool,
+    ) -> bool {
         let seconds = elapsed.as_secs_f64();
         if seconds <= 0.0 {
             return self.is_seen(now);
@@ -41,7 +49,7 @@ impl Overload {
         let rate = packets as f64 / seconds;
         let step = |mean: &mut f64, constant: f64| *mean += (rate - *mean) * seconds / (constant + seconds);
         step(&mut self.quick, self.quick_constant);
-        if self.quick > FACTOR * self.slow && self.seconds >= SLOW.as_secs_f64() {
+        if !silence && self.quick > FACTOR * self.slow && self.seconds >= SLOW.as_secs_f64() {
             self.seen = Some(now);
         }
         if frozen {
@@ -77,6 +85,7 @@ mod tests {
     struct Drive {
         overload: Overload,
         now: MonotonicTime,
+        silence: bool,
     }
 
     impl Drive {
@@ -84,6 +93,7 @@ mod tests {
             let mut drive = Self {
                 overload: Overload::default(),
                 now: MonotonicTime(0),
+                silence: false,
             };
             drive.run(30_000, 10);
             drive
@@ -92,7 +102,7 @@ mod tests {
         fn run(&mut self, milliseconds: u32, packets: u64) -> bool {
             (0..milliseconds).fold(false, |_, _| {
                 self.now = self.now.after(MS);
-                self.overload.tick(self.now, packets, MS, false)
+                self.overload.tick(self.now, packets, MS, false, self.silence)
             })
         }
     }
@@ -109,6 +119,13 @@ mod tests {
     }
 
     #[test]
+    fn clients_who_ask_again_in_a_silence_are_none() {
+        let mut drive = Drive::new();
+        drive.silence = true;
+        assert!(!drive.run(1000, 100));
+    }
+
+    #[test]
     fn what_lasts_for_minutes_becomes_usual() {
         assert!(!Drive::new().run(600_000, 28));
     }
@@ -121,6 +138,6 @@ mod tests {
     #[test]
     fn the_first_packets_are_no_overload() {
         let mut overload = Overload::default();
-        assert!(!overload.tick(MonotonicTime(1), 1000, MS, false));
+        assert!(!overload.tick(MonotonicTime(1), 1000, MS, false, false));
     }
 }

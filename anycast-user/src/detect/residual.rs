@@ -7,7 +7,7 @@ use super::Nats;
 /// ρ: the share of answers that a service may have left and still be called dead by this channel.
 const RESIDUAL_SHARE: f64 = 0.1;
 /// 1 − ρ: what an expected answer adds.
-const GAIN: f64 = 1.0 - RESIDUAL_SHARE;
+pub(super) const GAIN: f64 = 1.0 - RESIDUAL_SHARE;
 /// ln(1/ρ): what an answer takes away.
 const LOSS: f64 = std::f64::consts::LN_10;
 /// A sum beyond any threshold: what more there were would only keep a service suspicious after it has come back.
@@ -29,6 +29,11 @@ impl Residual {
     /// queries may all be on their way.
     pub(super) fn evidence(self, expected: f64, answers: u64, usual_rate: f64, block: Duration) -> Nats {
         (self.with(expected, answers) - GAIN * usual_rate * block.as_secs_f64()).max(0.0)
+    }
+
+    /// S, of the blocks that are over.
+    pub(super) fn sum(self) -> Nats {
+        self.sum
     }
 
     fn with(self, expected: f64, answers: u64) -> Nats {

@@ -43,6 +43,7 @@ pub(super) struct Service {
     /// A burst is under way, for a suspicion or for health.
     asked: Asked,
     alerts: Alerts,
+    overloaded_since: Option<MonotonicTime>,
     /// The last burst of this suspicion that was told of, as answered and refused.
     told: Option<(bool, bool)>,
     closest_approach: f64,
@@ -104,6 +105,7 @@ impl Service {
             generation: 0,
             asked: Asked::default(),
             alerts: Alerts::default(),
+            overloaded_since: None,
             told: None,
             closest_approach: 0.0,
             dead: None,

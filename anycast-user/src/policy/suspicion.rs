@@ -24,7 +24,7 @@ mod proof;
 
 use std::time::Duration;
 
-use self::doubt::Doubt;
+use self::doubt::{Cleared, Doubt};
 pub use self::proof::Proof;
 use crate::{
     clock::MonotonicTime,
@@ -100,6 +100,8 @@ pub struct Suspicion {
     /// Suspicions that may still start.
     credit: Bucket,
     doubt: Option<Doubt>,
+    /// The last one in which probes were answered.
+    cleared: Option<Cleared>,
 }
 
 impl Suspicion {
@@ -113,6 +115,7 @@ impl Suspicion {
             floor: Floor::new(settings.floor),
             credit: Bucket::new(most, per_second, now),
             doubt: None,
+            cleared: None,
         }
     }
 
@@ -177,8 +180,15 @@ impl Suspicion {
     /// Something besides the counters speaks against the service: it is asked, if it may be.
     pub fn ask(&mut self, now: MonotonicTime, assessment: &Assessment, cause: Cause) {
         if self.doubt.is_none() && self.probes && self.credit.take(now) {
-            self.doubt = Some(Doubt::new(cause, now, assessment));
+            self.begin(cause, now, assessment);
         }
+    }
+
+    /// A suspicion begins; or the last one goes on, in which the server was seen to live.
+    fn begin(&mut self, cause: Cause, now: MonotonicTime, assessment: &Assessment) {
+        let goes_on = |cleared: &Cleared| cause == Cause::Evidence && cleared.is_of_now(now, assessment);
+        let cleared = self.cleared.filter(goes_on);
+        self.doubt = Some(Doubt::new(cause, now, assessment, cleared));
     }
 
     /// Takes an assessment of a service that is armed.
@@ -195,7 +205,7 @@ impl Suspicion {
                 }
             }
             None if evidence >= assessment.suspicion_threshold && self.credit.take(now) => {
-                self.doubt = Some(Doubt::new(Cause::Evidence, now, assessment));
+                self.begin(Cause::Evidence, now, assessment);
             }
             None => return Verdict::Clear,
         }
@@ -228,6 +238,7 @@ impl Suspicion {
     fn end(&mut self, now: MonotonicTime) -> Verdict {
         match self.doubt.take() {
             Some(doubt) => {
+                self.cleared = doubt.cleared();
                 if let Some(pause) = doubt.paused {
                     self.floor.paused(now, pause);
                 }

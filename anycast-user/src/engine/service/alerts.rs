@@ -13,6 +13,9 @@ use crate::{
 /// An alert that the operator named has to last for this long to count as the service's death.
 const WITHDRAW_AFTER: Duration = Duration::from_secs(10);
 
+/// Overload has to last for this long to be told of; what it means for evidence it means at once.
+const OVERLOAD_TOLD_AFTER: Duration = Duration::from_secs(5);
+
 /// The alerts that are raised.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Alerts {
@@ -59,7 +62,7 @@ impl Service {
             (AlertKind::PartialLoss, findings.partial_loss),
             (AlertKind::Servfail, findings.servfail),
             (AlertKind::Slow, findings.slow),
-            (AlertKind::Overload, self.assessment.overload),
+            (AlertKind::Overload, self.is_overloaded_for_long(now)),
         ] {
             self.set_alert(link, kind, found, now, effects);
         }
@@ -75,6 +78,16 @@ impl Service {
                 is_new,
             });
         }
+    }
+
+    /// A burst of demand is none yet.
+    fn is_overloaded_for_long(&mut self, now: MonotonicTime) -> bool {
+        if !self.assessment.overload {
+            self.overloaded_since = None;
+            return false;
+        }
+        let since = *self.overloaded_since.get_or_insert(now);
+        now.since(since) >= OVERLOAD_TOLD_AFTER
     }
 
     pub(super) fn set_alert(

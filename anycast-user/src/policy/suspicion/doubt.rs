@@ -24,6 +24,10 @@ const PROBES_ALONE_INTERVAL: Duration = Duration::from_millis(500);
 const BURSTS_UNTIL_SETTLED: usize = 50;
 /// How long evidence has to stay low for clients to be taken for served while probes fail: two blocks, within these.
 const CALM: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// A server that answered probes this long ago is not taken for dead because it doesn't now: between its clients' answers,
+/// of which some are missing, a rate limit may have met its probes. One that dies this soon after a chance suspicion is
+/// found later for it.
+const CLEARED_LASTS: Duration = Duration::from_secs(2);
 /// A suspicion that rests on a hint is over when it has not been confirmed by then.
 const HINT_LASTS: Duration = Duration::from_secs(1);
 
@@ -34,6 +38,8 @@ pub(super) struct Doubt {
     pub(super) cause: Cause,
     /// Answers that had left when it began, and that have left by now.
     pub(super) answers: (u64, u64),
+    /// When answers began to be missing, and how many had left: earlier, when this goes on where another one ended.
+    pub(super) origin: (MonotonicTime, u64),
     /// More came than usual at some time while it lasted.
     pub(super) overload: bool,
     pub(super) failing: Option<Failing>,
@@ -71,15 +77,32 @@ pub(super) struct Failing {
     pub(super) no_socket: bool,
 }
 
+/// That a server lived in a suspicion against it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cleared {
+    /// When the last burst began that was answered.
+    alive: MonotonicTime,
+    /// When answers had begun to be missing, and how many had left.
+    origin: (MonotonicTime, u64),
+}
+
+impl Cleared {
+    /// Whether it is about what is seen now: it was just then, or answers have been missing ever since.
+    pub(super) fn is_of_now(&self, now: MonotonicTime, assessment: &Assessment) -> bool {
+        now.since(self.alive) <= CLEARED_LASTS || assessment.loss_before_silence >= assessment.suspicion_threshold / 2.0
+    }
+}
+
 impl Doubt {
-    pub(super) fn new(cause: Cause, now: MonotonicTime, assessment: &Assessment) -> Self {
+    pub(super) fn new(cause: Cause, now: MonotonicTime, assessment: &Assessment, cleared: Option<Cleared>) -> Self {
         Self {
             since: now,
             cause,
             answers: (assessment.answers, assessment.answers),
+            origin: cleared.map_or((now, assessment.answers), |cleared| cleared.origin),
             overload: assessment.overload,
             failing: None,
-            alive: None,
+            alive: cleared.map(|cleared| cleared.alive),
             blackholed: false,
             next_burst: now,
             bursts_sent: 0,
@@ -96,13 +119,8 @@ impl Doubt {
     pub(super) fn look(&mut self, now: MonotonicTime, assessment: &Assessment) {
         let before = std::mem::replace(&mut self.answers.1, assessment.answers);
         self.overload |= assessment.overload;
-        if assessment.answers > before
-            && self.failing.is_some()
-            && self.alive.is_none()
-            && !self.overload
-            && self.cause == Cause::Evidence
-        {
-            self.paused = self.paused.max(Some(self.silence));
+        if assessment.answers > before {
+            self.note_pause();
         }
         self.silence = self.silence.max(assessment.silence);
         self.calm_since = if assessment.evidence() < assessment.suspicion_threshold / 2.0 {
@@ -115,6 +133,22 @@ impl Doubt {
             self.next_burst = self.next_burst.min(now);
         }
         self.trickles = trickles;
+    }
+
+    /// What was silent goes on: it paused, if neither probes were answered meanwhile, nor too much came.
+    fn note_pause(&mut self) {
+        let stood_still = self.failing.is_some() && self.alive.is_none();
+        if stood_still && !self.overload && self.cause == Cause::Evidence {
+            self.paused = self.paused.max(Some(self.silence));
+        }
+    }
+
+    /// What a suspicion that begins soon should know of this one.
+    pub(super) fn cleared(&self) -> Option<Cleared> {
+        self.alive.map(|alive| Cleared {
+            alive,
+            origin: self.origin,
+        })
     }
 
     /// Answers have left since it began.
@@ -187,6 +221,7 @@ impl Doubt {
     pub(super) fn burst(&mut self, burst: &Burst, veto: bool) {
         let began = burst.started_at;
         if burst.answered > 0 && veto {
+            self.note_pause();
             self.failing = None;
             self.alive = self.alive.max(Some(began));
         } else if burst.is_failed()

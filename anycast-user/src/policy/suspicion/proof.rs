@@ -107,13 +107,14 @@ impl Doubt {
         proven.then_some(Proof::SilenceAlone)
     }
 
-    /// Evidence of the present silence, by the answers that left since the suspicion began; beyond any threshold when
+    /// Evidence of the present silence, by the answers that left since they began to be missing; beyond any threshold when
     /// none did.
     fn evidence_since(&self, now: MonotonicTime, silence: Duration) -> Nats {
-        let (before, after) = self.answers;
+        let (since, before) = self.origin;
+        let (_, after) = self.answers;
         let answers = after.saturating_sub(before) as f64;
         if answers > 0.0 {
-            answers / now.since(self.since).as_secs_f64().max(1e-3) * silence.as_secs_f64()
+            answers / now.since(since).as_secs_f64().max(1e-3) * silence.as_secs_f64()
         } else {
             f64::INFINITY
         }

@@ -7,6 +7,7 @@ const HEALTHY: Assessment = Assessment {
     tail_too_heavy: false,
     silence_evidence: 0.0,
     residual_evidence: 0.0,
+    loss_before_silence: 0.0,
     threshold: 28.0,
     suspicion_threshold: 9.0,
     silence: Duration::ZERO,
