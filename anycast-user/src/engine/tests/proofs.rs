@@ -170,7 +170,9 @@ fn an_alert_that_is_over_is_told_of() {
     let mut world = World::healthy(true);
     world.run(20_000);
     world.queries_per_tick = 100;
-    world.run(500);
+    world.run(4000);
+    assert_eq!(world.alerts(), [], "a burst is no overload yet");
+    world.run(2000);
     world.queries_per_tick = 10;
     world.run(5000);
     assert_eq!(
