@@ -26,6 +26,12 @@ impl MonotonicTime {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// The same in seconds, where every nanosecond counts: without the division that a [`Duration`] is made by.
+    #[must_use]
+    pub fn seconds_since(self, earlier: Self) -> f64 {
+        self.0.saturating_sub(earlier.0) as f64 * 1e-9
+    }
+
     /// This time and `duration` more; saturates after 584 years.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
@@ -33,6 +39,12 @@ impl MonotonicTime {
             self.0
                 .saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)),
         )
+    }
+
+    /// The same with nanoseconds.
+    #[must_use]
+    pub fn after_nanoseconds(self, nanoseconds: u64) -> Self {
+        Self(self.0.saturating_add(nanoseconds))
     }
 
     /// Milliseconds since the clock's start.

@@ -44,9 +44,10 @@ pub struct Detector {
     settings: Settings,
     first: Sample,
     previous: Sample,
-    last_query: MonotonicTime,
-    /// How long after the last query the service is called idle.
-    idle_after: Duration,
+    /// When the service is called idle if no query comes until then.
+    idle_at: MonotonicTime,
+    /// How long after a query that is, in nanoseconds.
+    idle_after_ns: u64,
     last_answer: MonotonicTime,
     queries_at_last_answer: u64,
     local_answers_at_last_answer: Option<u64>,
@@ -56,6 +57,7 @@ pub struct Detector {
     parameters: Parameters,
     baseline: Baseline,
     step: Sample,
+    step_due: MonotonicTime,
     block: Block,
     residual: Residual,
     dispersion: Dispersion,
@@ -93,6 +95,8 @@ pub struct Parameters {
     pub block: Duration,
     /// How long an overloaded service has to be silent before that is evidence.
     pub overload_silence: Duration,
+    /// T₁ = h/μ: the least delay that answers alone allow; zero as long as nothing is known.
+    pub limit: Duration,
 }
 
 /// Where the present block began.
@@ -113,8 +117,8 @@ impl Detector {
             settings,
             first: sample,
             previous: sample,
-            last_query: sample.at,
-            idle_after: IDLE_AFTER,
+            idle_at: sample.at.after(IDLE_AFTER),
+            idle_after_ns: IDLE_AFTER.as_nanos() as u64,
             last_answer: sample.at,
             queries_at_last_answer: counts.queries,
             local_answers_at_last_answer: counts.local_answers,
@@ -124,6 +128,7 @@ impl Detector {
             parameters: Parameters::default(),
             baseline: Baseline::new(),
             step: sample,
+            step_due: sample.at.after(STEP),
             block: Block {
                 at: sample.at,
                 queries: counts.queries,
@@ -148,17 +153,15 @@ impl Detector {
     /// Counters that run backwards are taken as standing still; [`Counts::follows`](super::Counts::follows) tells them.
     pub fn tick(&mut self, sample: Sample, learning: Learning) -> Assessment {
         let now = sample.at;
-        let elapsed = now.since(self.previous.at);
+        let elapsed = now.seconds_since(self.previous.at);
         let more = |of: fn(&Sample) -> u64| of(&sample).saturating_sub(of(&self.previous));
         let queries = more(|sample| sample.counts.queries);
         let answers = more(|sample| sample.counts.answers);
         let packets = more(|sample| sample.counts.packets);
         let hint = more(|sample| sample.counts.hints) > 0;
         if queries > 0 {
-            self.last_query = now;
             // By the rate of now: it fades while no query comes.
-            self.idle_after =
-                seconds(IDLE_AFTER_ANSWERS / self.parameters.mean_rate).map_or(IDLE_AFTER, |many| many.max(IDLE_AFTER));
+            self.idle_at = now.after_nanoseconds(self.idle_after_ns);
         }
         if answers > 0 {
             if !self.ready {
@@ -172,14 +175,14 @@ impl Detector {
             // Somebody counts since now.
             self.local_answers_at_last_answer = sample.counts.local_answers;
         }
-        let idle = now.since(self.last_query) >= self.idle_after;
+        let idle = now >= self.idle_at;
         let learning = if idle { Learning::Nothing } else { learning };
         let frozen = learning == Learning::Nothing;
-        let long_silence = now.since(self.last_answer) >= ASKED_AGAIN_AFTER;
+        let long_silence = now.seconds_since(self.last_answer) >= ASKED_AGAIN_AFTER.as_secs_f64();
         let overload = self.overload.tick(now, packets, elapsed, frozen, long_silence) && self.settings.parts.overload;
         self.previous = sample;
         let settled = self.history.settled(now, sample.counts.queries, self.parameters.lag);
-        if now.since(self.step.at) >= STEP {
+        if now >= self.step_due {
             self.end_step(sample, learning);
         }
         self.assess(sample, settled, learning, (idle, overload, hint))
@@ -249,7 +252,7 @@ impl Detector {
         let silence = now.since(self.last_answer);
         let by_queries = nats_per_query * self.unanswered(settled) as f64;
         let by_time = if parts.baseline_cap {
-            usual_rate * silence.as_secs_f64()
+            usual_rate * now.seconds_since(self.last_answer)
         } else {
             f64::INFINITY
         };
@@ -294,19 +297,20 @@ impl Detector {
             block,
             ..
         } = self.parameters;
-        let elapsed = now.since(self.block.at);
+        let elapsed = now.seconds_since(self.block.at);
         let asked = settled.saturating_sub(self.block.queries) as f64;
         let answered = answers.saturating_sub(self.block.answers);
         let cap = |rate: f64| {
             if self.settings.parts.baseline_cap {
-                rate * elapsed.as_secs_f64()
+                rate * elapsed
             } else {
                 f64::INFINITY
             }
         };
         let expected = (share_answered * asked).min(cap(usual_rate));
+        let block = block.as_secs_f64();
         if elapsed < block {
-            return self.residual.evidence(expected, answered, usual_rate, block);
+            return self.residual.evidence(expected, answered, usual_rate * block);
         }
         self.residual.end_block(expected, answered);
         if learning == Learning::All {
@@ -316,7 +320,7 @@ impl Detector {
         if self.ready {
             // In a flood what comes is no measure of what should be answered.
             let headroom = if overload { 1.0 } else { EXPECTED_HEADROOM };
-            let most = headroom * self.baseline.slow_rate() * elapsed.as_secs_f64();
+            let most = headroom * self.baseline.slow_rate() * elapsed;
             let expected = (self.baseline.share_slow() * asked).min(most);
             let services = self.settings.services;
             self.findings.partial_loss = self
@@ -328,7 +332,7 @@ impl Detector {
             queries: settled,
             answers,
         };
-        self.residual.evidence(0.0, 0, usual_rate, block)
+        self.residual.evidence(0.0, 0, usual_rate * block)
     }
 
     /// Lets the baselines learn, and takes over what follows from them.
@@ -343,10 +347,13 @@ impl Detector {
             .learn(now, (queries, answers), elapsed, learning, self.was_watched(sample));
         self.findings.servfail = self.servfails.add(answers, servfails, elapsed);
         self.parameters = self.parameters(now);
+        let many_answers = seconds(IDLE_AFTER_ANSWERS / self.parameters.mean_rate).unwrap_or(IDLE_AFTER);
+        self.idle_after_ns = u64::try_from(many_answers.max(IDLE_AFTER).as_nanos()).unwrap_or(u64::MAX);
         if !self.ready && learning == Learning::All {
             self.ready = self.was_watched(sample) && self.baseline.is_stable() && !self.is_tail_too_heavy(now);
         }
         self.step = sample;
+        self.step_due = now.after(STEP);
     }
 
     fn was_watched(&self, sample: Sample) -> bool {
@@ -392,6 +399,7 @@ impl Detector {
             suspicion_threshold: (threshold_rate / PROBE_BURSTS_PER_SECOND).ln_1p(),
             block,
             overload_silence: overload_silence.max(OVERLOAD_SILENCE),
+            limit: seconds(threshold / usual_rate).unwrap_or_default(),
         }
     }
 }

@@ -130,15 +130,16 @@ impl History {
     /// Queries that are at least `lag` old, given that there are `queries` by `now`. As there is room for so many moments
     /// only, up to a thirty-second of the lag more is waited for them.
     pub(super) fn settled(&mut self, now: MonotonicTime, queries: u64, lag: Duration) -> u64 {
+        let lag_ns = lag.as_secs() * 1_000_000_000 + u64::from(lag.subsec_nanos());
         while self.kept > 0
             && let Some(&(at, then)) = self.moments.get(self.oldest)
-            && now.since(at) >= lag
+            && now.0.saturating_sub(at.0) >= lag_ns
         {
             self.settled = self.settled.max(then);
             self.oldest = (self.oldest + 1) % MOMENTS;
             self.kept -= 1;
         }
-        let is_due = self.kept == 0 || now.since(self.newest) >= lag / MOMENTS as u32;
+        let is_due = self.kept == 0 || now.0.saturating_sub(self.newest.0) >= lag_ns / MOMENTS as u64;
         if is_due
             && self.kept < MOMENTS
             && let Some(moment) = self.moments.get_mut((self.oldest + self.kept) % MOMENTS)

@@ -29,20 +29,12 @@ pub(super) struct Overload {
 }
 
 impl Overload {
-    /// Takes the packets of a tick; whether there are too many of them now, or were within the last second. The baseline
+    /// Takes the packets of a tick of so many seconds; whether there are too many of them now, or were within the last second. The baseline
     /// follows slowly while there are, and stays as it is while `frozen`. In a `silence` that lasts, what comes may be the
     /// clients who ask again: too many of these are not noticed.
     ///
     /// Both means are of first order, by k = τ / (τ + Δt), which needs no exponential function in a tick.
-    pub(super) fn tick(
-        &mut self,
-        now: MonotonicTime,
-        packets: u64,
-        elapsed: Duration,
-        frozen: bool,
-        silence: bool,
-    ) -> bool {
-        let seconds = elapsed.as_secs_f64();
+    pub(super) fn tick(&mut self, now: MonotonicTime, packets: u64, seconds: f64, frozen: bool, silence: bool) -> bool {
         if seconds <= 0.0 {
             return self.is_seen(now);
         }
@@ -72,7 +64,8 @@ impl Overload {
     }
 
     fn is_seen(&self, now: MonotonicTime) -> bool {
-        self.seen.is_some_and(|seen| now.since(seen) < LASTS)
+        self.seen
+            .is_some_and(|seen| now.seconds_since(seen) < LASTS.as_secs_f64())
     }
 }
 
@@ -102,7 +95,7 @@ mod tests {
         fn run(&mut self, milliseconds: u32, packets: u64) -> bool {
             (0..milliseconds).fold(false, |_, _| {
                 self.now = self.now.after(MS);
-                self.overload.tick(self.now, packets, MS, false, self.silence)
+                self.overload.tick(self.now, packets, 1e-3, false, self.silence)
             })
         }
     }
@@ -138,6 +131,6 @@ mod tests {
     #[test]
     fn the_first_packets_are_no_overload() {
         let mut overload = Overload::default();
-        assert!(!overload.tick(MonotonicTime(1), 1000, MS, false, false));
+        assert!(!overload.tick(MonotonicTime(1), 1000, 1e-3, false, false));
     }
 }

@@ -41,16 +41,16 @@ impl Default for PartialLoss {
 }
 
 impl PartialLoss {
-    /// Ends a block of this length; whether there is a loss, and not of everything. `services` share the budget.
+    /// Ends a block of this many seconds; whether there is a loss, and not of everything. `services` share the budget.
     pub(super) fn end_block(
         &mut self,
         expected: f64,
         answers: u64,
         dispersion: f64,
-        block: Duration,
+        block: f64,
         services: u32,
     ) -> bool {
-        let blocks = TIME_BETWEEN_FALSE_ALERTS.as_secs_f64() / block.as_secs_f64().max(1e-3);
+        let blocks = TIME_BETWEEN_FALSE_ALERTS.as_secs_f64() / block.max(1e-3);
         let threshold = (blocks * f64::from(services)).ln();
         for (log, share) in self.logs.iter_mut().zip(SHARES) {
             let ratio = (share * expected + answers as f64 * (-share).ln_1p()) / dispersion;
@@ -68,7 +68,7 @@ impl PartialLoss {
 mod tests {
     use super::*;
 
-    const BLOCK: Duration = Duration::from_millis(50);
+    const BLOCK: f64 = 0.05;
 
     /// Blocks until a loss is found.
     fn found(answers: u64) -> Option<u32> {

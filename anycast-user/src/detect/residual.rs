@@ -1,7 +1,5 @@
 //! Next to nothing is answered: Page's cumulative sum against a residual share of a tenth.
 
-use std::time::Duration;
-
 use super::Nats;
 
 /// ρ: the share of answers that a service may have left and still be called dead by this channel.
@@ -25,10 +23,10 @@ impl Residual {
         self.sum = self.with(expected, answers).min(SUM_MAX);
     }
 
-    /// e₂ φ, with what has come of the present block so far. A block's worth is taken off, since the answers to its
-    /// queries may all be on their way.
-    pub(super) fn evidence(self, expected: f64, answers: u64, usual_rate: f64, block: Duration) -> Nats {
-        (self.with(expected, answers) - GAIN * usual_rate * block.as_secs_f64()).max(0.0)
+    /// e₂ φ, with what has come of the present block so far. The worth of a block with so many `usual` answers is taken
+    /// off, since the answers to its queries may all be on their way.
+    pub(super) fn evidence(self, expected: f64, answers: u64, usual: f64) -> Nats {
+        (self.with(expected, answers) - GAIN * usual).max(0.0)
     }
 
     /// S, of the blocks that are over.
@@ -45,8 +43,6 @@ impl Residual {
 mod tests {
     use super::*;
 
-    const BLOCK: Duration = Duration::from_millis(50);
-
     fn after(blocks: u32, expected: f64, answers: u64) -> Residual {
         let mut residual = Residual::default();
         (0..blocks).for_each(|_| residual.end_block(expected, answers));
@@ -57,20 +53,20 @@ mod tests {
     fn a_healthy_service_and_one_with_half_its_answers_never_gather_any() {
         for answers in [100, 50, 40] {
             let residual = after(10_000, 100.0, answers);
-            assert!(residual.evidence(0.0, 0, 2000.0, BLOCK).abs() < 1e-9, "{answers}");
+            assert!(residual.evidence(0.0, 0, 100.0).abs() < 1e-9, "{answers}");
         }
     }
 
     #[test]
     fn stray_answers_of_a_dead_one_do_not_hide_it() {
         let residual = after(2, 100.0, 1);
-        assert!(residual.evidence(0.0, 0, 2000.0, BLOCK) > 80.0);
+        assert!(residual.evidence(0.0, 0, 100.0) > 80.0);
     }
 
     #[test]
     fn answers_take_it_away_quickly() {
         let mut residual = after(1_000_000, 100.0, 0);
         (0..2).for_each(|_| residual.end_block(100.0, 100));
-        assert!(residual.evidence(0.0, 0, 2000.0, BLOCK).abs() < 1e-9);
+        assert!(residual.evidence(0.0, 0, 100.0).abs() < 1e-9);
     }
 }

@@ -142,19 +142,16 @@ impl Service {
     }
 
     pub(super) fn view(&self) -> View {
-        let limit = self.detector.as_ref().and_then(|detector| {
-            let parameters = detector.in_use();
-            Duration::try_from_secs_f64(parameters.threshold / parameters.usual_rate).ok()
-        });
         View {
             state: self.state,
             evidence: self.assessment.evidence(),
             threshold: self.assessment.threshold,
             closest_approach: self.closest_approach,
-            floor: self
-                .suspicion
-                .floor(self.assessment.last_answer.after(self.assessment.silence)),
-            limit: limit.unwrap_or_default(),
+            floor: self.suspicion.floor(),
+            limit: self
+                .detector
+                .as_ref()
+                .map_or(Duration::ZERO, |detector| detector.in_use().limit),
             alerts: self.alerts.raised(),
             wants_second_proof: self.suspicion.wants_second_proof(),
         }

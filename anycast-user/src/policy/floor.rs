@@ -19,6 +19,9 @@ pub struct Floor {
     settings: FloorSettings,
     /// The longest pause of each of the last days, with the day's number since the clock's start.
     days: [(u64, Duration); DAYS],
+    /// What follows from them, and until when.
+    now: Duration,
+    until: MonotonicTime,
 }
 
 /// Days that a pause is remembered for; the first of them counts while the last one runs.
@@ -36,6 +39,8 @@ impl Floor {
         Self {
             settings,
             days: [(0, Duration::ZERO); DAYS],
+            now: settings.least,
+            until: MonotonicTime(0),
         }
     }
 
@@ -48,19 +53,27 @@ impl Floor {
                 _ => (day, pause),
             };
         }
+        self.until = now;
+        self.tick(now);
     }
 
-    /// The floor now.
-    #[must_use]
-    pub fn now(&self, now: MonotonicTime) -> Duration {
+    /// Lets old pauses be forgotten.
+    pub fn tick(&mut self, now: MonotonicTime) {
         let FloorSettings { least, learn } = self.settings;
-        if !learn {
-            return least;
+        if !learn || now < self.until {
+            return;
         }
         let today = number(now);
         let recent = self.days.iter().filter(|(day, _)| day + DAYS as u64 > today);
         let longest = recent.map(|(_, pause)| *pause).max().unwrap_or_default();
-        least.max((longest * 2).min(Self::LEARNED_MAX))
+        self.now = least.max((longest * 2).min(Self::LEARNED_MAX));
+        self.until = MonotonicTime((today + 1).saturating_mul(DAY.as_nanos() as u64));
+    }
+
+    /// The floor as of the last tick.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.now
     }
 }
 
@@ -78,6 +91,11 @@ mod tests {
         Floor::new(FloorSettings { least: LEAST, learn })
     }
 
+    fn on(floor: &mut Floor, day: MonotonicTime) -> Duration {
+        floor.tick(day);
+        floor.now()
+    }
+
     fn day(number: u64) -> MonotonicTime {
         MonotonicTime(number * DAY.as_nanos() as u64 + 5)
     }
@@ -85,27 +103,27 @@ mod tests {
     #[test]
     fn it_is_twice_the_longest_pause_of_a_week() {
         let mut floor = floor(true);
-        assert_eq!(floor.now(day(0)), LEAST);
+        assert_eq!(on(&mut floor, day(0)), LEAST);
         floor.paused(day(3), Duration::from_millis(8));
-        assert_eq!(floor.now(day(3)), LEAST);
+        assert_eq!(on(&mut floor, day(3)), LEAST);
         floor.paused(day(3), Duration::from_millis(100));
         floor.paused(day(4), Duration::from_millis(40));
-        assert_eq!(floor.now(day(10)), Duration::from_millis(200));
-        assert_eq!(floor.now(day(11)), Duration::from_millis(80));
-        assert_eq!(floor.now(day(12)), LEAST);
+        assert_eq!(on(&mut floor, day(10)), Duration::from_millis(200));
+        assert_eq!(on(&mut floor, day(11)), Duration::from_millis(80));
+        assert_eq!(on(&mut floor, day(12)), LEAST);
     }
 
     #[test]
     fn nobody_can_make_it_longer_than_half_a_second() {
         let mut floor = floor(true);
         floor.paused(day(1), Duration::from_secs(3600));
-        assert_eq!(floor.now(day(1)), Floor::LEARNED_MAX);
+        assert_eq!(on(&mut floor, day(1)), Floor::LEARNED_MAX);
     }
 
     #[test]
     fn one_that_does_not_learn_stays_as_it_is() {
         let mut floor = floor(false);
         floor.paused(day(1), Duration::from_millis(100));
-        assert_eq!(floor.now(day(1)), LEAST);
+        assert_eq!(on(&mut floor, day(1)), LEAST);
     }
 }

@@ -155,8 +155,8 @@ impl Suspicion {
 
     /// The floor now.
     #[must_use]
-    pub fn floor(&self, now: MonotonicTime) -> Duration {
-        self.floor.now(now)
+    pub fn floor(&self) -> Duration {
+        self.floor.now()
     }
 
     /// Failed bursts in a row, and what they weigh.
@@ -193,6 +193,7 @@ impl Suspicion {
 
     /// Takes an assessment of a service that is armed.
     pub fn tick(&mut self, now: MonotonicTime, assessment: &Assessment) -> Verdict {
+        self.floor.tick(now);
         let evidence = assessment.evidence();
         match &mut self.doubt {
             Some(doubt) => {
@@ -209,7 +210,7 @@ impl Suspicion {
             }
             None => return Verdict::Clear,
         }
-        let (probes, floor) = (self.probes, self.floor.now(now));
+        let (probes, floor) = (self.probes, self.floor.now());
         let Some(doubt) = &mut self.doubt else {
             return Verdict::Clear;
         };
@@ -257,7 +258,7 @@ impl Suspicion {
     #[must_use]
     pub fn wants_burst(&self, now: MonotonicTime) -> Option<u8> {
         let doubt = self.doubt.as_ref().filter(|_| self.probes)?;
-        doubt.wants_burst(now, self.floor.now(now))
+        doubt.wants_burst(now, self.floor.now())
     }
 
     /// A burst was sent.
