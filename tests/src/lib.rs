@@ -32,6 +32,8 @@ pub mod process;
 pub mod responder;
 pub mod scenario;
 pub mod server;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod sniffer;
 pub mod timeline;
 pub mod tools;
