@@ -11,7 +11,7 @@ mod report;
 mod step;
 mod threads;
 
-use anycast_tests::simulation::{Environment, LatencyModel, Scenario, catalogue};
+use anycast_tests::simulation::{Environment, Experiment, LatencyModel, Scenario, catalogue};
 use anyhow::{Result, bail};
 
 use self::report::Report;
@@ -89,6 +89,7 @@ fn environments(arguments: &DetectArgs) -> Vec<Environment> {
                 latency,
                 measured,
                 queries_per_second: *rate,
+                experiment: Experiment::NONE,
             }));
         }
     }

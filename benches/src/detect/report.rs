@@ -99,7 +99,7 @@ impl Report {
                 format!("{:?}", row.latency)
                     .to_lowercase()
                     .chars()
-                    .take(10)
+                    
                     .collect::<String>(),
                 if row.measured { "measured" } else { "unknown" },
                 row.queries_per_s,

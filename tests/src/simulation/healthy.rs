@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use anycast_user::engine::{Engine, Found, LinkSetup};
+use anycast_user::{
+    detect::Counts,
+    engine::{Engine, Found, LinkSetup, ServiceSetup},
+    policy::WithdrawWhen,
+};
 
-use super::{contract::Counts, effects::Notes, run::settings, time};
+use super::{Experiment, effects::Notes, run::settings, time};
 
 /// Queries a tick and service, on average.
 const PER_TICK: u64 = 10;
@@ -24,11 +28,17 @@ pub fn healthy_engine(services: usize, time_before: Duration) -> Healthy {
     let links = vec![
         LinkSetup {
             found: Found::Up,
-            services: vec![None],
+            withdraw_when: WithdrawWhen::Any,
+            services: vec![ServiceSetup::default()],
         };
         services
     ];
-    let mut settings = settings(true, Duration::from_millis(30), Duration::from_secs(315_576_000));
+    let mut settings = settings(
+        true,
+        Duration::from_millis(30),
+        Duration::from_secs(315_576_000),
+        Experiment::NONE,
+    );
     settings.detect.arming_time = Duration::from_millis(500);
     let mut healthy = Healthy {
         engine: Engine::new(settings, &links, time(0.0)),
@@ -56,11 +66,7 @@ impl Healthy {
             counts.answers += queries;
         }
         let counts = &self.counts;
-        let read = |service: usize| {
-            counts
-                .get(service)
-                .map_or((0, 0), |counts| (counts.queries, counts.answers))
-        };
+        let read = |service: usize| counts.get(service).copied();
         self.engine.tick(time(now), read, &mut self.notes);
         let asks: Vec<_> = self.notes.asks.drain(..).collect();
         for ask in asks {

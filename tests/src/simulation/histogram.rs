@@ -35,7 +35,7 @@ impl Latencies {
     }
 
     /// Upper bounds of the buckets, and counts.
-    pub(super) fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
+    pub(super) fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + Clone + '_ {
         (1_u32..).zip(&self.counts).map(|(bound, count)| {
             let milliseconds = (LOWEST_OCTAVE + f64::from(bound) / PER_OCTAVE).exp2();
             (Duration::from_secs_f64(milliseconds / 1e3), *count)

@@ -6,7 +6,6 @@
 //! show them. [`catalogue`] has the scenarios.
 
 pub mod catalogue;
-mod contract;
 mod effects;
 mod healthy;
 mod histogram;
@@ -27,7 +26,7 @@ pub use self::{
     healthy::{Healthy, healthy_engine},
     latency::LatencyModel,
     outcome::{Outcome, Summary, quantile},
-    run::{Environment, Watched, play, run, watch},
+    run::{Environment, Experiment, Watched, play, run, watch},
     scenario::{Kind, Scenario},
     script::{Change, Step, every},
     server::ServerSetup,

@@ -1,6 +1,6 @@
 //! A simulated node: sources, a server, counters.
 
-use super::contract::Counts;
+use anycast_user::detect::Counts;
 use rand::RngExt;
 use rand_distr::{Binomial, Distribution, Poisson};
 
@@ -28,7 +28,6 @@ pub(super) struct Node {
     sources: Vec<Source>,
     answers: Wheel,
     egress_broken: bool,
-    second_proof: bool,
     servfail_share: f64,
     forged_per_ms: f64,
     hints_per_ms: f64,
@@ -45,14 +44,10 @@ impl Node {
         server: ServerSetup,
         model: LatencyModel,
         usual_per_second: f64,
-        second_proof: bool,
     ) -> Self {
         Self {
             random,
-            counts: Counts {
-                local_answers: second_proof.then_some(0),
-                ..Counts::default()
-            },
+            counts: Counts::default(),
             server: Server::new(server, model, usual_per_second),
             latencies: Latencies::default(),
             usual_per_second,
@@ -62,7 +57,6 @@ impl Node {
                 .collect(),
             answers: Wheel::new(),
             egress_broken: false,
-            second_proof,
             servfail_share: 0.0,
             forged_per_ms: 0.0,
             hints_per_ms: 0.0,
@@ -132,6 +126,11 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// Answers that leave the server's sockets are counted from now on, from zero, or not any more.
+    pub(super) fn count_local_answers(&mut self, wanted: bool) {
+        self.counts.local_answers = wanted.then(|| self.counts.local_answers.unwrap_or_default());
     }
 
     /// `count` answers leave the server's sockets.
@@ -208,10 +207,7 @@ impl Node {
                 self.allowance_at = now as f64;
             }
             Change::ResetCounters => {
-                self.counts = Counts {
-                    local_answers: self.second_proof.then_some(0),
-                    ..Counts::default()
-                };
+                self.counts = Counts::default();
             }
             // Who drives the engine sees to that.
             Change::Tick(_) => {}

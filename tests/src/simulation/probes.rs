@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anycast_user::{
     engine::{Ask, Probed, Purpose},
-    policy::{Burst, PROBES_IN_BURST},
+    policy::Burst,
     window::ProbeWindow,
 };
 
@@ -50,7 +50,8 @@ impl Prober {
     }
 
     /// Sends a burst at `at` milliseconds.
-    pub(super) fn send(&mut self, ask: Ask, count: u8, at: f64, node: &mut Node) {
+    pub(super) fn send(&mut self, ask: Ask, at: f64, node: &mut Node) {
+        let count = ask.probes;
         let window = match ask.purpose {
             Purpose::Suspicion => self.window.now(),
             Purpose::Health => HEALTH_WINDOW,
@@ -136,6 +137,7 @@ impl Sent {
             burst: Burst {
                 started_at: time(self.at),
                 finished_at: time(finished),
+                asked: self.sent,
                 sent: self.sent,
                 answered: answered as u8,
                 refused: self.refused,
@@ -159,8 +161,9 @@ pub(super) fn all_answered(ask: Ask, at: f64) -> Probed {
         burst: Burst {
             started_at: time(at),
             finished_at: time(at),
-            sent: PROBES_IN_BURST,
-            answered: PROBES_IN_BURST,
+            asked: ask.probes,
+            sent: ask.probes,
+            answered: ask.probes,
             refused: 0,
         },
         late: false,

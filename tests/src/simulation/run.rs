@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anycast_user::{
-    detect,
-    engine::{Engine, Found, LinkSetup, Settings},
-    event::Event,
-    policy::{PROBES_IN_BURST, SuspicionSettings, WatchOnly},
+    detect::{self, LatencyProfile, Parts},
+    engine::{Engine, Found, LinkSetup, ServiceSetup, Settings, SocketsSeen},
+    event::{AlertSet, Event},
+    policy::{FloorSettings, SuspicionSettings, WatchOnly, WithdrawWhen},
 };
 use rand::SeedableRng;
 
@@ -33,15 +33,49 @@ pub struct Environment {
     pub measured: bool,
     /// The usual demand.
     pub queries_per_second: f64,
+    /// What the engine has to do without.
+    pub experiment: Experiment,
+}
+
+/// Parts of the engine that are left out, to see what they are worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Experiment {
+    /// The detector's parts.
+    pub parts: Parts,
+    /// A probe that is answered clears a service.
+    pub probes_veto: bool,
+    /// While answers trickle, 128 probes in a row have to fail.
+    pub trickle_needs_proof: bool,
+}
+
+impl Experiment {
+    /// The engine as it is.
+    pub const NONE: Self = Self {
+        parts: Parts::ALL,
+        probes_veto: true,
+        trickle_needs_proof: true,
+    };
 }
 
 /// A: one false alarm in ten node-years.
 const TEN_YEARS: Duration = Duration::from_secs(315_576_000);
 /// How often the engine is told latencies.
 const LATENCIES_EVERY_MS: u64 = 10_000;
+/// How often the sockets are looked at.
+const SOCKETS_EVERY_MS: u64 = 1000;
 
 /// Settings of a daemon with nothing but defaults.
-pub(super) fn settings(armed: bool, floor: Duration, time_between_false_alarms: Duration) -> Settings {
+pub(super) fn settings(
+    armed: bool,
+    floor: Duration,
+    time_between_false_alarms: Duration,
+    experiment: Experiment,
+) -> Settings {
+    let Experiment {
+        parts,
+        probes_veto,
+        trickle_needs_proof,
+    } = experiment;
     Settings {
         armed,
         detect: detect::Settings {
@@ -49,8 +83,17 @@ pub(super) fn settings(armed: bool, floor: Duration, time_between_false_alarms: 
             services: 1,
             arming_answers: 1000,
             arming_time: Duration::from_secs(60),
+            parts,
         },
-        suspicion: SuspicionSettings { floor },
+        suspicion: SuspicionSettings {
+            floor: FloorSettings {
+                least: floor,
+                learn: !floor.is_zero(),
+            },
+            probes_veto,
+            trickle_needs_proof,
+        },
+        withdraw_also_on: AlertSet::default(),
         hold_down: Duration::from_secs(10),
         bypassed: false,
     }
@@ -62,6 +105,8 @@ struct World {
     notes: Notes,
     prober: Option<Prober>,
     node: Node,
+    /// Answers are counted at the sockets when the engine wants that.
+    second_proof: bool,
     now: u64,
     tick_ms: u32,
     results: Vec<anycast_user::engine::Probed>,
@@ -73,13 +118,18 @@ impl World {
     fn new(settings: Settings, watch_only: Option<WatchOnly>, node: Node) -> Self {
         let links = [LinkSetup {
             found: Found::Up,
-            services: vec![watch_only],
+            withdraw_when: WithdrawWhen::Any,
+            services: vec![ServiceSetup {
+                watch_only,
+                ..ServiceSetup::default()
+            }],
         }];
         Self {
             engine: Engine::new(settings, &links, time(0.0)),
             notes: Notes::default(),
             prober: Prober::new(),
             node,
+            second_proof: false,
             now: 0,
             tick_ms: 1,
             results: Vec::new(),
@@ -112,20 +162,39 @@ impl World {
         for probed in self.results.drain(..) {
             self.engine.probed(now, &probed, &mut self.notes);
         }
+        if self.now % SOCKETS_EVERY_MS < u64::from(self.tick_ms) {
+            self.tell_sockets();
+        }
         if self.node.latencies.wanted && self.now % LATENCIES_EVERY_MS < u64::from(self.tick_ms) {
             self.tell_latencies();
         }
+        let wanted = self.second_proof && self.engine.views().any(|view| view.wants_second_proof);
+        self.node.count_local_answers(wanted);
         let counts = self.node.counts;
-        self.engine
-            .tick(now, |_| (counts.queries, counts.answers), &mut self.notes);
+        self.engine.tick(now, |_| Some(counts), &mut self.notes);
         let Some(prober) = &mut self.prober else { return };
         for ask in self.notes.asks.drain(..) {
-            prober.send(ask, PROBES_IN_BURST, now_ms, &mut self.node);
+            prober.send(ask, now_ms, &mut self.node);
         }
     }
 
     fn tell_latencies(&mut self) {
+        if let Some(profile) = LatencyProfile::new(self.node.latencies.buckets()) {
+            self.engine.latency(0, &profile);
+        }
         self.node.latencies.fade();
+    }
+
+    fn tell_sockets(&mut self) {
+        let (full, hung) = self.node.server.full_and_hung(self.now as f64);
+        let seen = SocketsSeen {
+            at: time(self.now as f64),
+            sockets: self.node.server.sockets(),
+            receive_drops: self.node.server.drops,
+            full,
+            hung,
+        };
+        self.engine.sockets(seen.at, 0, &seen, &mut self.notes);
     }
 }
 
@@ -144,10 +213,9 @@ pub fn play(scenario: &Scenario, environment: &Environment, seed: u64, tell: boo
         scenario.server,
         environment.latency,
         environment.queries_per_second,
-        scenario.second_proof,
     );
     node.latencies.wanted = environment.measured;
-    let settings = settings(scenario.armed, scenario.floor, TEN_YEARS);
+    let settings = settings(scenario.armed, scenario.floor, TEN_YEARS, environment.experiment);
     let warm_up_ms = scenario.warm_up.as_millis() as u64;
     let end_ms = warm_up_ms + scenario.end.as_millis() as u64;
     let judged_from = warm_up_ms
@@ -156,10 +224,11 @@ pub fn play(scenario: &Scenario, environment: &Environment, seed: u64, tell: boo
         } else {
             scenario.fault.as_millis() as u64
         };
-    for source in 1..scenario.sources.len() {
+    for source in scenario.awake..scenario.sources.len() {
         node.change(0, Change::Demand(source, 0.0));
     }
     let mut world = World::new(settings, None, node);
+    world.second_proof = scenario.second_proof;
     world.notes.events = tell.then(Vec::new);
     world.script(&scenario.steps, warm_up_ms);
     let mut armed = false;
@@ -218,9 +287,8 @@ pub fn watch(queries_per_second: f64, time_between_false_alarms: Duration, healt
         server,
         LatencyModel::Authoritative,
         queries_per_second,
-        false,
     );
-    let mut settings = settings(true, Duration::ZERO, time_between_false_alarms);
+    let mut settings = settings(true, Duration::ZERO, time_between_false_alarms, Experiment::NONE);
     settings.detect.arming_time = Duration::from_secs(30);
     let mut world = World::new(settings, Some(WatchOnly::NoProbe), node);
     while !world.notes.armed && world.now < 1_000_000 {

@@ -23,15 +23,17 @@ pub enum Kind {
     AlertOnly,
 }
 
-/// A scenario. Times count from the end of the warm-up, in which only the first source asks.
+/// A scenario. Times count from the end of the warm-up.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     /// Its name.
     pub name: &'static str,
     /// What should come of it.
     pub kind: Kind,
-    /// Who asks. The others but the first are silent until a step wakes them.
+    /// Who asks.
     pub sources: Vec<SourceSetup>,
+    /// So many of them from the beginning; the others are silent until a step wakes them.
+    pub awake: usize,
     /// Who answers.
     pub server: ServerSetup,
     /// What happens, in order.
@@ -66,6 +68,7 @@ impl Scenario {
             name,
             kind,
             sources: vec![SourceSetup::CLIENTS],
+            awake: 1,
             server: ServerSetup::default(),
             steps: Vec::new(),
             fault: Duration::ZERO,
@@ -99,10 +102,11 @@ impl Scenario {
         self
     }
 
-    /// Asked by `sources` instead.
+    /// Asked by `sources` instead, from the beginning.
     #[must_use]
     pub fn sources(mut self, sources: impl IntoIterator<Item = SourceSetup>) -> Self {
         self.sources = sources.into_iter().collect();
+        self.awake = self.sources.len();
         self
     }
 

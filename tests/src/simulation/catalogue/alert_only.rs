@@ -49,7 +49,6 @@ fn others() -> Vec<Scenario> {
         Scenario::new("a third of the answers is lost on the way out", AlertOnly)
             .fault(seconds(5), Change::Drop(1, true))
             .sources([0.67, 0.33].map(|demand| SourceSetup::CLIENTS.with_demand(demand)))
-            .at(seconds(0), Change::Demand(1, 1.0))
             .alerts(["partial-loss"]),
     ]
 }

@@ -110,8 +110,8 @@ fn floods() -> Vec<Scenario> {
         }))
         .at(seconds(0), Change::Demand(1, 1.0))
         .flood(seconds(80), SourceSetup::flood(Shape::Unanswerable, 2.8))
-        .at(seconds(80), Change::Drop(1, true))
-        .at(seconds(80), Change::ProbeAllowance(80))
-        .until(seconds(140)),
+        .at(seconds(5), Change::Drop(1, true))
+        .at(seconds(5), Change::ProbeAllowance(80))
+        .until(seconds(65)),
     ]
 }

@@ -79,13 +79,10 @@ fn dropped(name: &'static str, share: f64, retry: Option<Retry>) -> Scenario {
         retry,
         ..SourceSetup::CLIENTS.with_demand(demand)
     });
-    Scenario {
-        steps: vec![(seconds(0), Change::Demand(1, 1.0))],
-        ..Scenario::new(name, MustNot)
-    }
-    .sources(sources)
-    .at(seconds(80), Change::Drop(1, true))
-    .until(seconds(140))
+    Scenario::new(name, MustNot)
+        .sources(sources)
+        .at(seconds(5), Change::Drop(1, true))
+        .until(seconds(65))
 }
 
 fn clients_lost() -> Vec<Scenario> {
@@ -107,13 +104,13 @@ fn clients_lost() -> Vec<Scenario> {
             0.9,
             None,
         )
-        .at(seconds(80), Change::ProbeAllowance(80)),
+        .at(seconds(5), Change::ProbeAllowance(80)),
         dropped(
             "RRL passes five bursts of probes and starves the rest, 99 % dropped",
             0.99,
             None,
         )
-        .at(seconds(80), Change::ProbeAllowance(80)),
+        .at(seconds(5), Change::ProbeAllowance(80)),
     ]
 }
 
