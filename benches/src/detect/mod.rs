@@ -102,7 +102,7 @@ fn combinations<'a>(
     environments: &'a [Environment],
 ) -> impl Iterator<Item = (&'a Scenario, Environment)> {
     scenarios.iter().flat_map(|scenario| {
-        let suits = |environment: &&Environment| scenario.suits(environment.latency, environment.queries_per_second);
+        let suits = |environment: &&Environment| scenario.suits(environment);
         environments
             .iter()
             .filter(suits)

@@ -96,11 +96,7 @@ impl Report {
             eprintln!(
                 "{:<72} {:>10} {:<9} {:>6} {:>5} {:>5} {:>5} {:>8} {:>8} {:>6} {:>6} {} {}",
                 row.scenario,
-                format!("{:?}", row.latency)
-                    .to_lowercase()
-                    .chars()
-                    
-                    .collect::<String>(),
+                format!("{:?}", row.latency).to_lowercase().chars().collect::<String>(),
                 if row.measured { "measured" } else { "unknown" },
                 row.queries_per_s,
                 row.runs,

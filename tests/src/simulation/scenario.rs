@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{
     latency::LatencyModel,
+    run::Environment,
     script::{Change, Step},
     server::ServerSetup,
     traffic::SourceSetup,
@@ -54,6 +55,8 @@ pub struct Scenario {
     pub bars: Option<[Duration; 3]>,
     /// Only with servers of this kind.
     pub only: Option<LatencyModel>,
+    /// Only where the engine is told latencies: it is about these.
+    pub measured_only: bool,
     /// Only up to this rate, because of its length.
     pub rate_most: f64,
     /// The length of the warm-up: longer than arming takes.
@@ -83,6 +86,7 @@ impl Scenario {
             alerts: Vec::new(),
             bars: None,
             only: None,
+            measured_only: false,
             rate_most: f64::INFINITY,
             warm_up: Duration::from_secs(75),
         }
@@ -163,8 +167,10 @@ impl Scenario {
 
     /// Whether it makes sense in `environment`.
     #[must_use]
-    pub fn suits(&self, model: LatencyModel, queries_per_second: f64) -> bool {
-        self.only.is_none_or(|only| only == model) && queries_per_second <= self.rate_most
+    pub fn suits(&self, environment: &Environment) -> bool {
+        self.only.is_none_or(|only| only == environment.latency)
+            && (environment.measured || !self.measured_only)
+            && environment.queries_per_second <= self.rate_most
     }
 
     /// The median delay to reach, where there is one.

@@ -56,8 +56,11 @@ pub(super) enum Condition {
 #[derive(Clone, Copy, Debug)]
 struct Worker {
     dead: bool,
-    /// When it has read all that is in its buffer, in milliseconds: the waiting time of Lindley's recursion.
-    free_at: f64,
+    /// Work that waited at `since`, or came since: the waiting time of Lindley's recursion, in milliseconds.
+    ///
+    /// Brought up to date by whole milliseconds only: within one, queries are not simulated in order.
+    backlog: f64,
+    since: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -81,13 +84,7 @@ impl Server {
             condition: Condition::Serves,
             latency: Latency::new(model),
             stray_share: 0.0,
-            workers: vec![
-                Worker {
-                    dead: false,
-                    free_at: 0.0
-                };
-                setup.workers.max(1)
-            ],
+            workers: vec![Worker::NEW; setup.workers.max(1)],
             read_ms: 0.0,
             paused_until: 0.0,
             drops: 0,
@@ -107,7 +104,8 @@ impl Server {
     pub(super) fn pause(&mut self, now: f64, until: f64) {
         self.paused_until = self.paused_until.max(until);
         for worker in &mut self.workers {
-            worker.free_at = worker.free_at.max(now) + (until - now);
+            worker.catch_up(now);
+            worker.backlog += until - now;
         }
     }
 
@@ -126,7 +124,11 @@ impl Server {
     pub(super) fn full_and_hung(&self, now: f64) -> (u32, u32) {
         let hangs = self.condition == Condition::Hangs;
         let hung = self.workers.iter().filter(|worker| worker.dead || hangs).count() as u32;
-        let full = |worker: &&Worker| !worker.dead && !hangs && self.waiting(worker, now) + 1.0 >= BUFFER_QUERIES;
+        let full = |worker: &&Worker| {
+            !worker.dead
+                && !hangs
+                && worker.waiting(now.max(self.paused_until)) + self.read_ms >= BUFFER_QUERIES * self.read_ms
+        };
         (self.workers.iter().filter(full).count() as u32 + hung, hung)
     }
 
@@ -172,25 +174,36 @@ impl Server {
         } else {
             random.random_range(0..self.workers.len())
         };
-        let Some(worker) = self.workers.get(index).copied() else {
+        let Some(worker) = self.workers.get_mut(index).filter(|worker| !worker.dead) else {
             return Err(Fate::Lost);
         };
-        if worker.dead {
-            return Err(Fate::Lost);
-        }
-        if self.waiting(&worker, at) >= BUFFER_QUERIES {
+        worker.catch_up(at.floor());
+        if worker.waiting(at.max(self.paused_until)) >= BUFFER_QUERIES * self.read_ms {
             self.drops += 1;
             return Err(Fate::Lost);
         }
-        let read = worker.free_at.max(at) + self.read_ms;
-        if let Some(worker) = self.workers.get_mut(index) {
-            worker.free_at = read;
+        let begin = at + worker.waiting(at);
+        worker.backlog += self.read_ms;
+        Ok(begin + self.read_ms)
+    }
+}
+
+impl Worker {
+    const NEW: Self = Self {
+        dead: false,
+        backlog: 0.0,
+        since: 0.0,
+    };
+
+    fn catch_up(&mut self, now: f64) {
+        if now > self.since {
+            self.backlog = (self.backlog - (now - self.since)).max(0.0);
+            self.since = now;
         }
-        Ok(read)
     }
 
-    /// Queries in a worker's buffer.
-    fn waiting(&self, worker: &Worker, at: f64) -> f64 {
-        (worker.free_at - at.max(self.paused_until)).max(0.0) / self.read_ms
+    /// Work that still waits at `at`, in milliseconds.
+    fn waiting(&self, at: f64) -> f64 {
+        (self.since + self.backlog - at).max(0.0)
     }
 }
