@@ -1,6 +1,9 @@
 //! One run, told.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    io::{self, Write as _},
+    net::{IpAddr, Ipv4Addr},
+};
 
 use anycast_tests::simulation::{self, Environment, Scenario};
 use anycast_user::event::{Described, Names, ServiceName};
@@ -19,13 +22,14 @@ pub(super) fn tell(scenarios: &[Scenario], environments: &[Environment], seed: u
             watch_only: None,
         }],
     };
+    let mut out = io::stdout().lock();
     for (scenario, environment) in combinations(scenarios, environments) {
-        println!("# {}, {environment:?}, seed {seed}", scenario.name);
+        writeln!(out, "# {}, {environment:?}, seed {seed}", scenario.name)?;
         let (outcome, events) = simulation::play(scenario, &environment, seed, true);
         for (at_ms, event) in &events {
-            println!("{at_ms:>12.1}  {}", Described { event, names: &names });
+            writeln!(out, "{at_ms:>12.1}  {}", Described { event, names: &names })?;
         }
-        println!("{outcome:?}");
+        writeln!(out, "{outcome:?}")?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //!
 //! Everything but that cost is simulated, so it is the same on every machine for the same seeds. No root is needed.
 
+mod ablation;
 mod calibration;
 mod events;
 mod matrix;
@@ -65,6 +66,7 @@ pub(crate) fn run(arguments: &DetectArgs) -> Result<()> {
     // Who asks for one scenario wants to know about that.
     if arguments.scenario.is_none() {
         report.passive = passive::run(arguments.quick)?;
+        report.ablations = ablation::run(&scenarios, &ablation_environments(), arguments.quick)?;
         report.calibration = Some(calibration::run(arguments.quick)?);
         report.step_ns = Some(step::run());
     }
@@ -94,6 +96,19 @@ fn environments(arguments: &DetectArgs) -> Vec<Environment> {
         }
     }
     environments
+}
+
+/// Those in which parts are left out: as a daemon has it, at the rates at which statistics and floor bind.
+fn ablation_environments() -> Vec<Environment> {
+    let of = |latency, queries_per_second| Environment {
+        latency,
+        measured: true,
+        queries_per_second,
+        experiment: Experiment::NONE,
+    };
+    let all = [LatencyModel::Authoritative, LatencyModel::Resolver]
+        .map(|latency| [of(latency, 500.0), of(latency, 10_000.0)]);
+    all.into_iter().flatten().collect()
 }
 
 /// Scenarios with the environments in which they make sense.

@@ -40,24 +40,26 @@ pub(super) fn run(quick: bool) -> Result<Vec<Row>> {
     let delays = on_all_cores("silence alone", &jobs, |(rate, seed)| {
         watch(*rate, TEN_YEARS, Duration::from_millis(60_000 + 7 * seed), *seed).delay_ms
     })?;
-    let rows = RATES.map(|rate| {
-        let of_rate = jobs.iter().zip(&delays).filter(|(job, _)| job.0 == rate);
-        let mut found: Vec<f64> = of_rate.filter_map(|(_, delay)| *delay).collect();
-        found.sort_by(f64::total_cmp);
-        let (delay_p50_ms, t1_ms) = (quantile(&found, 0.5), t1_ms(rate));
-        let ratio = delay_p50_ms.map(|delay| delay / t1_ms);
-        let missed = runs as usize - found.len();
-        Row {
-            queries_per_s: rate,
-            runs: runs as usize,
-            missed,
-            delay_p50_ms,
-            delay_p99_ms: quantile(&found, 0.99),
-            t1_ms,
-            ratio,
-            bar: BAR,
-            met: missed == 0 && ratio.is_some_and(|ratio| ratio <= BAR),
-        }
-    });
-    Ok(rows.to_vec())
+    let rows = RATES
+        .into_iter()
+        .zip(delays.chunks(runs as usize))
+        .map(|(rate, delays)| {
+            let mut found: Vec<f64> = delays.iter().flatten().copied().collect();
+            found.sort_by(f64::total_cmp);
+            let (delay_p50_ms, t1_ms) = (quantile(&found, 0.5), t1_ms(rate));
+            let ratio = delay_p50_ms.map(|delay| delay / t1_ms);
+            let missed = runs as usize - found.len();
+            Row {
+                queries_per_s: rate,
+                runs: runs as usize,
+                missed,
+                delay_p50_ms,
+                delay_p99_ms: quantile(&found, 0.99),
+                t1_ms,
+                ratio,
+                bar: BAR,
+                met: missed == 0 && ratio.is_some_and(|ratio| ratio <= BAR),
+            }
+        });
+    Ok(rows.collect())
 }

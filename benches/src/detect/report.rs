@@ -5,7 +5,7 @@ use std::time::Duration;
 use anycast_tests::simulation::Kind;
 use serde::Serialize;
 
-use super::{calibration::Calibration, matrix, passive};
+use super::{ablation, calibration::Calibration, matrix, passive};
 
 /// A: one false alarm in ten node-years.
 pub(super) const TEN_YEARS: Duration = Duration::from_secs(315_576_000);
@@ -21,6 +21,7 @@ pub(super) struct Report {
     pub(super) scenarios: Vec<matrix::Row>,
     pub(super) passive: Vec<passive::Row>,
     pub(super) calibration: Option<Calibration>,
+    pub(super) ablations: Vec<ablation::Row>,
     pub(super) step_ns: Option<f64>,
     pub(super) numbers: Vec<Number>,
 }
@@ -113,9 +114,26 @@ impl Report {
                 eprintln!("    never armed in {} runs", row.unarmed);
             }
         }
+        self.say_ablations();
         for Number { name, value, bar, met } in &self.numbers {
             let met = if *met { "met" } else { "MISSED" };
             eprintln!("{name:<60} {value:>10.2} {bar:>8.2} {met}");
+        }
+    }
+
+    fn say_ablations(&self) {
+        for row in &self.ablations {
+            let delay = row
+                .delay_ratio
+                .map_or_else(|| "-".to_owned(), |ratio| format!("x{ratio:.2}"));
+            eprintln!(
+                "without {}: {} wrong and {} missed of {}; probes x{:.2}, delays {delay}",
+                row.without, row.wrong_withdrawals, row.missed, row.runs, row.probes_ratio
+            );
+            if row.worse.is_empty() {
+                eprintln!("    changes nothing else in any scenario");
+            }
+            row.worse.iter().for_each(|scenario| eprintln!("    worse: {scenario}"));
         }
     }
 }

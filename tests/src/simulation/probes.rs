@@ -19,7 +19,7 @@ const LATE_MOST_MS: f64 = 1000.0;
 
 /// A burst that was sent.
 #[derive(Debug)]
-struct Sent {
+struct UnderWay {
     ask: Ask,
     at: f64,
     window_ends: f64,
@@ -33,7 +33,7 @@ struct Sent {
 /// Sends bursts and brings back what came of them, as the daemon's prober does.
 #[derive(Debug)]
 pub(super) struct Prober {
-    under_way: Vec<Sent>,
+    under_way: Vec<UnderWay>,
     window: ProbeWindow,
     /// Probes sent so far.
     pub(super) probes: u64,
@@ -56,7 +56,7 @@ impl Prober {
             Purpose::Suspicion => self.window.now(),
             Purpose::Health => HEALTH_WINDOW,
         };
-        let mut sent = Sent {
+        let mut sent = UnderWay {
             ask,
             at,
             window_ends: at + milliseconds(window),
@@ -102,7 +102,7 @@ impl Prober {
     }
 }
 
-impl Sent {
+impl UnderWay {
     fn answered_by(&self, at: f64) -> usize {
         self.answers.partition_point(|answer| *answer <= at)
     }

@@ -238,12 +238,12 @@ pub fn play(scenario: &Scenario, environment: &Environment, seed: u64, tell: boo
         if world.now <= warm_up_ms {
             armed = world.notes.armed;
         }
-        let would = world
+        let observed = world
             .notes
             .would_withdraw
             .iter()
             .find(|at| **at >= time(judged_from as f64));
-        acted = world.notes.withdrawn.or(would.copied());
+        acted = world.notes.withdrawn.or(observed.copied());
     }
     let start = time(warm_up_ms as f64);
     let since_start = |at: anycast_user::clock::MonotonicTime| at.as_millis_f64() - start.as_millis_f64();
