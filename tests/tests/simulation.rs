@@ -9,7 +9,7 @@ use anycast_tests::{
     simulation::{Environment, Experiment, LatencyModel, Scenario, catalogue, run, watch},
 };
 
-const SEEDS: [u64; 2] = [1, 2];
+const SEEDS: [u64; 1] = [1];
 
 fn environment(latency: LatencyModel) -> Environment {
     Environment {

@@ -108,8 +108,7 @@ fn floods() -> Vec<Scenario> {
             retry: Some(Retry::RESOLVER),
             ..SourceSetup::CLIENTS.with_demand(demand)
         }))
-        .at(seconds(0), Change::Demand(1, 1.0))
-        .flood(seconds(80), SourceSetup::flood(Shape::Unanswerable, 2.8))
+        .flood(seconds(5), SourceSetup::flood(Shape::Unanswerable, 2.8))
         .at(seconds(5), Change::Drop(1, true))
         .at(seconds(5), Change::ProbeAllowance(80))
         .until(seconds(65)),
