@@ -24,4 +24,4 @@ pub mod report;
 pub mod route;
 pub mod sampler;
 pub mod status;
-mod window;
+pub mod window;

@@ -19,14 +19,15 @@ const HISTOGRAM_DIGITS: u8 = 2;
 
 /// Learns from every burst that was answered, also from answers that came late.
 #[derive(Debug)]
-pub(crate) struct ProbeWindow {
+pub struct ProbeWindow {
     round_trips: Histogram<u64>,
     window: Duration,
 }
 
 impl ProbeWindow {
     /// Knows nothing yet. `None` never happens: the bounds are within the histogram's limits.
-    pub(crate) fn new() -> Option<Self> {
+    #[must_use]
+    pub fn new() -> Option<Self> {
         let (lowest, highest) = HISTOGRAM_NS;
         let round_trips = Histogram::new_with_bounds(lowest, highest, HISTOGRAM_DIGITS).ok()?;
         Some(Self {
@@ -36,7 +37,7 @@ impl ProbeWindow {
     }
 
     /// Takes the slowest round trip of a burst. Allocates nothing.
-    pub(crate) fn learn(&mut self, slowest: Duration) {
+    pub fn learn(&mut self, slowest: Duration) {
         self.round_trips.saturating_record(slowest.as_nanos() as u64);
         let usual = Duration::from_nanos(self.round_trips.value_at_quantile(USUAL_QUANTILE));
         let (shortest, longest) = USUAL;
@@ -47,12 +48,14 @@ impl ProbeWindow {
     }
 
     /// How long to wait now.
-    pub(crate) fn now(&self) -> Duration {
+    #[must_use]
+    pub fn now(&self) -> Duration {
         self.window
     }
 
     /// Whether a burst in a suspicion would wait for this round trip, with room to spare.
-    pub(crate) fn is_quick(slowest: Duration) -> bool {
+    #[must_use]
+    pub fn is_quick(slowest: Duration) -> bool {
         slowest * LEAST_FACTOR <= MOST
     }
 }

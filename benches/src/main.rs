@@ -2,6 +2,7 @@
 //!
 //! Progress goes to stderr; with `--json` the last line on stdout is one object.
 
+mod detect;
 mod failover;
 mod poll;
 mod programs;
@@ -27,10 +28,13 @@ enum Bench {
     Programs(programs::ProgramsArgs),
     /// Read the counters as every tick does, of up to 256 services on 128 CPUs
     Poll(poll::PollArgs),
+    /// What the engine makes of every simulated scenario; needs no root
+    Detect(detect::DetectArgs),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().bench {
+        Bench::Detect(arguments) => detect::run(&arguments),
         _ if !nix::unistd::geteuid().is_root() => not_root(),
         Bench::Failover(arguments) => failover::run(&arguments),
         Bench::Programs(arguments) => programs::run(&arguments),

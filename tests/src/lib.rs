@@ -7,6 +7,7 @@
 //! A lab needs root. It touches nothing outside its namespaces but one temporary directory, and it leaves nothing
 //! behind, however it ends: namespaces have no names, children die with the thread that made them.
 
+pub mod all_cores;
 pub mod alone;
 pub mod arguments;
 pub mod bgp;
@@ -32,6 +33,8 @@ pub mod process;
 pub mod responder;
 pub mod scenario;
 pub mod server;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod sniffer;
 pub mod timeline;
 pub mod tools;

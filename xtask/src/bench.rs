@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use crate::launch::become_root_program;
+use crate::launch::{become_program, become_root_program};
 use crate::setup;
 
 /// Arguments of `cargo xtask bench`.
@@ -30,6 +30,9 @@ enum Name {
     /// Read the counters as every tick does, of up to 256 services on 128 CPUs
     #[command(disable_help_flag = true)]
     Poll(PassedOn),
+    /// What the engine makes of every simulated scenario; needs no root
+    #[command(disable_help_flag = true)]
+    Detect(PassedOn),
 }
 
 #[derive(Args)]
@@ -42,8 +45,10 @@ struct PassedOn {
 impl BenchArgs {
     /// Whether one JSON object is wanted, before or after the name.
     pub(crate) fn json(&self) -> bool {
-        let (Name::Failover(PassedOn { words }) | Name::Programs(PassedOn { words }) | Name::Poll(PassedOn { words })) =
-            &self.name;
+        let (Name::Failover(PassedOn { words })
+        | Name::Programs(PassedOn { words })
+        | Name::Poll(PassedOn { words })
+        | Name::Detect(PassedOn { words })) = &self.name;
         self.json || words.iter().any(|word| word == "--json")
     }
 }
@@ -58,10 +63,15 @@ pub(crate) fn run(arguments: BenchArgs) -> Result<Infallible> {
         }
         Name::Programs(passed_on) => ("programs", passed_on),
         Name::Poll(passed_on) => ("poll", passed_on),
+        Name::Detect(passed_on) => ("detect", passed_on),
     };
+    let needs_root = name != "detect";
     words.retain(|word| word != "--json");
     words.insert(0, name.to_owned());
     words.extend(json.then(|| "--json".to_owned()));
+    if !needs_root {
+        return become_program(&["anycast-benches"], "anycast-benches", words);
+    }
     let packages = ["anycast-user", "anycast-tests", "anycast-benches"];
     become_root_program(&packages, "anycast-benches", words)
 }

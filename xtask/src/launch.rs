@@ -24,6 +24,15 @@ pub(crate) fn become_root_program(packages: &[&str], program: &str, arguments: V
     Err(error).with_context(|| format!("cannot start {}", command.get_program().display()))
 }
 
+/// Builds the binaries of `packages`, and runs `program` of them as whoever runs this. The kernel programs aren't needed.
+///
+/// Doesn't return when all is well: xtask becomes the program.
+pub(crate) fn become_program(packages: &[&str], program: &str, arguments: Vec<String>) -> Result<Infallible> {
+    let program = cargo::build(packages)?.join(program);
+    let error = Command::new(&program).args(arguments).exec();
+    Err(error).with_context(|| format!("cannot start {}", program.display()))
+}
+
 /// A command that runs `program` as root.
 fn as_root(program: &Path) -> Result<Command> {
     if geteuid().is_root() {
