@@ -1,7 +1,10 @@
 //! The bytes of a frame as the kernel hands them over.
 
 use anycast_ebpf::packet::Packet;
-use aya_ebpf::programs::{TcContext, XdpContext};
+use aya_ebpf::{
+    helpers::bpf_get_socket_cookie,
+    programs::{SkBuffContext, TcContext, XdpContext},
+};
 
 /// Bytes of a frame that the parser may look at: Ethernet, two VLAN tags, IPv6, extension headers, UDP, DNS.
 const HEADERS_MAX_BYTES: u32 = 256;
@@ -30,6 +33,18 @@ impl Frame {
         Self {
             start: context.data(),
             end: context.data_end(),
+        }
+    }
+
+    /// It starts with the IP header.
+    #[inline(always)]
+    pub(crate) fn of_sent(context: &SkBuffContext) -> Self {
+        let packet = context.skb.skb;
+        // SAFETY: the kernel hands a valid `__sk_buff` to every program of a cgroup and translates the access.
+        let (start, end) = unsafe { ((*packet).data, (*packet).data_end) };
+        Self {
+            start: start as usize,
+            end: end as usize,
         }
     }
 }
@@ -96,4 +111,19 @@ fn add(base: usize, offset: usize) -> usize {
 pub(crate) fn is_locally_sent(context: &TcContext) -> bool {
     // SAFETY: the kernel hands a valid `__sk_buff` to every tc program and translates the access.
     unsafe { (*context.skb.skb).ingress_ifindex == 0 }
+}
+
+/// The index of the link that a packet is to leave by.
+#[inline(always)]
+pub(crate) fn link(context: &SkBuffContext) -> u32 {
+    // SAFETY: the kernel hands a valid `__sk_buff` to every program of a cgroup and translates the access.
+    unsafe { (*context.skb.skb).ifindex }
+}
+
+/// The number by which the kernel and `sock_diag` know the socket that a packet leaves; no two sockets have the same as
+/// long as the host runs.
+#[inline(always)]
+pub(crate) fn socket_cookie(context: &SkBuffContext) -> u64 {
+    // SAFETY: the helper takes the context of the program and is allowed in those of cgroups.
+    unsafe { bpf_get_socket_cookie(context.skb.skb.cast()) }
 }

@@ -14,7 +14,7 @@ use crate::{
         UnclassifiedCounters,
     },
     packet::View,
-    record::{Memory, record},
+    record::{Memory, record, record_sent},
     table::{self, NoPerfectHash},
 };
 
@@ -79,6 +79,11 @@ impl Host {
     /// Counts a packet.
     pub fn record(&self, packet: &[u8], view: View) {
         record(&self.memory, &self.services, &packet, view, || packet);
+    }
+
+    /// Counts a packet that leaves a socket of the server, from its IP header on.
+    pub fn record_sent(&self, packet: &[u8]) {
+        record_sent(&self.memory, &self.services, &packet);
     }
 
     /// What was counted.

@@ -15,12 +15,12 @@ mod maps;
 
 use anycast_ebpf::{
     packet::{Direction, Framing, Tunnels, View},
-    record::{active_table, recognise, record},
+    record::{active_table, recognise, record, record_sent},
 };
 use aya_ebpf::{
     bindings::{TC_ACT_UNSPEC, xdp_action::XDP_PASS},
-    macros::{classifier, xdp},
-    programs::{TcContext, XdpContext},
+    macros::{cgroup_skb, classifier, xdp},
+    programs::{SkBuffContext, TcContext, XdpContext},
 };
 use aya_log_ebpf::{debug, error};
 
@@ -30,6 +30,8 @@ use crate::{context::Frame, maps::Maps};
 const XDP_VERDICT: u32 = XDP_PASS;
 /// What every tc program here returns: go on to the next program (`TCX_NEXT` is the same number).
 const TC_VERDICT: i32 = TC_ACT_UNSPEC;
+/// What the program of a cgroup returns: the packet is sent, as far as this one is concerned.
+const CGROUP_VERDICT: i32 = 1;
 
 #[xdp(frags)]
 fn ingress_xdp(context: XdpContext) -> u32 {
@@ -75,6 +77,23 @@ fn egress_tc_ip(context: TcContext) -> i32 {
         record_tc(&context, view(Direction::Egress, Framing::Ip));
     }
     TC_VERDICT
+}
+
+/// Counts answers as they leave the server's sockets, behind the firewall's rules for output and before the hooks of any
+/// interface. Attached only while it is in doubt whether the answers that the server gives leave the host.
+///
+/// It sees the packets of every socket of the cgroup, so that it leaves as early as it can. Headers that the kernel has
+/// not put into the linear part of a packet, as it may where a server sends without copying, are not looked for: then
+/// nothing is counted, which is no evidence.
+#[cgroup_skb(egress)]
+fn egress_cgroup(context: SkBuffContext) -> i32 {
+    if maps::is_way_out(context::link(&context))
+        && maps::is_server_socket(context::socket_cookie(&context))
+        && let Some(services) = maps::services()
+    {
+        record_sent(&Maps, services, &Frame::of_sent(&context));
+    }
+    CGROUP_VERDICT
 }
 
 /// Never attached: the daemon runs it once for each service, with a packet of its own making, before it attaches the

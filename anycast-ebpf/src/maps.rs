@@ -2,8 +2,8 @@
 
 use anycast_ebpf::{
     layout::{
-        Counter, Counters, Exchange, Latency, OPEN_EXCHANGES, OPEN_TRANSACTIONS, Services, Transaction,
-        UnclassifiedCounters,
+        ANY_SOCKET, Counter, Counters, Exchange, Latency, OPEN_EXCHANGES, OPEN_TRANSACTIONS, SERVER_SOCKETS_MAX,
+        Services, Transaction, UnclassifiedCounters, WAYS_OUT_MAX,
     },
     packet::Tunnels,
     record::Memory,
@@ -13,7 +13,7 @@ use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
     helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
     macros::map,
-    maps::Array,
+    maps::{Array, HashMap},
 };
 
 /// The services, written by user space through a mapping.
@@ -39,6 +39,17 @@ static TRANSACTIONS: Array<Transaction> = Array::with_max_entries(OPEN_TRANSACTI
 /// Exchanges over TCP under way.
 #[map]
 static EXCHANGES: Array<Exchange> = Array::with_max_entries(OPEN_EXCHANGES as u32, 0);
+
+/// The server's sockets, by cookie: what others send is no evidence that the server lives. Of another network namespace
+/// on this host, for one, where another server may have the same address. User space keeps it up to date while answers
+/// are counted as they leave sockets; [`ANY_SOCKET`] in it stands for all of them.
+#[map]
+static SERVER_SOCKETS: HashMap<u64, u8> = HashMap::with_max_entries(SERVER_SOCKETS_MAX, 0);
+
+/// The links, by index, by which answers leave for an uplink that is watched. What leaves by another was not lost: it is
+/// only not seen.
+#[map]
+static WAYS_OUT: HashMap<u32, u8> = HashMap::with_max_entries(WAYS_OUT_MAX, 0);
 
 // Read-only for the programs and frozen before they are verified: the kernel removes the branches that aren't taken.
 
@@ -68,6 +79,18 @@ pub(crate) fn services() -> Option<&'static Services> {
     // SAFETY: the map's memory lives as long as the program. User space writes only the header, of atomics, and the
     // table that isn't active; it makes a table active after it has written it, and waits before it writes to the other.
     Some(unsafe { &*services })
+}
+
+/// Whether this is one of the server's sockets.
+#[inline(always)]
+pub(crate) fn is_server_socket(cookie: u64) -> bool {
+    SERVER_SOCKETS.get_ptr(cookie).is_some() || SERVER_SOCKETS.get_ptr(ANY_SOCKET).is_some()
+}
+
+/// Whether what leaves by the link of this index should be seen at an uplink.
+#[inline(always)]
+pub(crate) fn is_way_out(link: u32) -> bool {
+    WAYS_OUT.get_ptr(link).is_some()
 }
 
 /// What the maps hold, for the CPU that the program runs on.

@@ -7,9 +7,9 @@ use crate::{
     latency::{self, Hash},
     layout::{
         Counter, Counters, Exchange, Latency, OPEN_EXCHANGES, PROTOCOL_TCP, Services, Slot, Table, Transaction,
-        Unclassified, UnclassifiedCounters,
+        Unclassified, UnclassifiedCounters, is_loopback,
     },
-    packet::{self, Direction, Flow, Followed, Packet, Segment, Take, View},
+    packet::{self, Direction, Flow, Followed, Framing, Packet, Segment, Take, Tunnels, View},
     table,
 };
 
@@ -85,6 +85,42 @@ pub fn record<M: Memory, P: Packet>(
         Ok(Followed::Other) => {}
         Err(reason) => record_unclassified(memory, reason),
     }
+}
+
+/// Counts an answer that leaves a socket of this host, as a cgroup's program sees it: a packet that starts with its IP
+/// header. What goes to this host is none: those who probe the service from here are answered over loopback, whatever is
+/// wrong with the way out.
+///
+/// Of UDP only: an answer over TCP is told from a retransmission by its exchange, which is followed at the uplink.
+#[inline(always)]
+pub fn record_sent<M: Memory, P: Packet>(memory: &M, services: &Services, packet: &P) {
+    let view = View {
+        direction: Direction::Egress,
+        framing: Framing::Ip,
+        // This host wraps nothing.
+        tunnels: Tunnels::default(),
+    };
+    let (Some(table), Ok(Followed::Flow(flow))) = (active_table(services), packet::follow(packet, view)) else {
+        return;
+    };
+    if flow.service.protocol() == PROTOCOL_TCP || is_this_host(table, flow.client) {
+        return;
+    }
+    let Some(slot) = table::find(table, &flow.service) else {
+        return;
+    };
+    if let Ok(Message::Answer { .. }) = classify::message(slot.classifier, packet, &flow, Direction::Egress)
+        && let Some(counters) = memory.counters(slot.bank)
+    {
+        // Not `Memory::increment`: whoever sends may be interrupted here by another who does.
+        counters.local_answers.increment_shared();
+    }
+}
+
+/// Whether an address is one of this host. Of loopback all are, and not only those that somebody has listed.
+#[inline(always)]
+fn is_this_host(table: &Table, address: [u64; 2]) -> bool {
+    is_loopback(address) || table::is_local(table, address)
 }
 
 /// Counts what turns out to be a flow.

@@ -1,7 +1,7 @@
 //! User space of anycast-probe: reads the kernel's counters, decides, withdraws.
 //!
 //! Data goes one way: [`datapath`] → [`sampler`] → [`detect`] → [`policy`] → [`route`], with [`probe`] asked on
-//! suspicion and [`export`] looking on. `detect` and `policy` are pure: time is an argument.
+//! suspicion, [`sockets`] looked at and [`export`] looking on. `detect` and `policy` are pure: time is an argument.
 
 pub mod capture;
 pub mod cli;
@@ -23,5 +23,6 @@ pub mod replay;
 pub mod report;
 pub mod route;
 pub mod sampler;
+pub mod sockets;
 pub mod status;
 pub mod window;

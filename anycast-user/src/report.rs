@@ -15,6 +15,7 @@ use tracing_appender::non_blocking::NonBlocking;
 use crate::{
     clock::MonotonicTime,
     datapath::LatencyReading,
+    detect::Counts,
     event::{Described, Event, EventKind, Names, Notice, line},
     latency::Latency,
     policy::State,
@@ -141,7 +142,7 @@ struct Rate {
 /// The counters at the last report.
 struct Rates {
     at: MonotonicTime,
-    counters: Vec<((u64, u64), LatencyReading)>,
+    counters: Vec<(Counts, LatencyReading)>,
 }
 
 impl Rates {
@@ -160,17 +161,17 @@ impl Rates {
             .iter()
             .zip(&self.counters)
             .map(|((before, latency_before), (after, latency))| Rate {
-                queries: after.0.saturating_sub(before.0) as f64 / seconds,
-                answers: after.1.saturating_sub(before.1) as f64 / seconds,
+                queries: after.queries.saturating_sub(before.queries) as f64 / seconds,
+                answers: after.answers.saturating_sub(before.answers) as f64 / seconds,
                 latency: Latency::between(latency_before, latency),
             })
             .collect()
     }
 }
 
-fn read(status: &Status) -> Vec<((u64, u64), LatencyReading)> {
+fn read(status: &Status) -> Vec<(Counts, LatencyReading)> {
     let bank = status.bank();
     (0..bank.services())
-        .map(|service| (bank.queries_and_answers(service), bank.latency(service)))
+        .map(|service| (bank.counts(service).unwrap_or_default(), bank.latency(service)))
         .collect()
 }

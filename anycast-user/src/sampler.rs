@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use crate::{
     clock::MonotonicTime,
     detect::LatencyProfile,
-    engine::{Acted, Ask, Effects, Engine, Failure, Probed, Purpose, Seen},
+    engine::{Acted, Ask, Effects, Engine, Failure, Probed, Purpose, Seen, SocketsSeen},
     event::{Event, EventKind},
     policy::Burst,
     probe::{BurstRequest, BurstResult, Prober, RequestError},
@@ -92,6 +92,8 @@ pub struct Parts {
     pub prober: Prober,
     /// How long the answers of a service took in the last while.
     pub latencies: Receiver<(usize, LatencyProfile)>,
+    /// What is seen of the servers' sockets, by service.
+    pub sockets: Receiver<(usize, SocketsSeen)>,
     /// Who is told.
     pub events: mpsc::Sender<Event>,
     /// Time between two ticks.
@@ -148,6 +150,7 @@ fn run(parts: Parts, stop: &AtomicBool, ready: &Sender<Scheduling>) {
         actuator,
         prober,
         latencies,
+        sockets,
         events,
         period,
     } = parts;
@@ -194,8 +197,11 @@ fn run(parts: Parts, stop: &AtomicBool, ready: &Sender<Scheduling>) {
         for (service, profile) in latencies.try_iter() {
             engine.latency(service, &profile);
         }
+        for (service, seen) in sockets.try_iter() {
+            engine.sockets(now, service, &seen, &mut hands);
+        }
         engine.bypass(status.is_bypassed(), now, &mut hands);
-        engine.tick(now, |service| status.bank().counts(service), &mut hands);
+        engine.tick(now, |service| status.counts(service), &mut hands);
         status.publish(engine.views());
         status.ticks.fetch_add(1, Relaxed);
     }

@@ -1,18 +1,25 @@
 //! What the sampling thread lets others see: atomics that it stores to and never waits for.
 
+mod sockets;
+
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU8, AtomicU32, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     time::Duration,
 };
 
 use anycast_ebpf::layout::{RCODE_NAMES, UNCLASSIFIED_NAMES};
 
+use self::sockets::SocketsStatus;
 use crate::{
     datapath::Bank,
-    engine::View,
+    detect::Counts,
+    engine::{SocketsSeen, View},
     event::{AlertSet, Names},
     export::{LinkSnapshot, SamplerSnapshot, ServiceSnapshot, Snapshot},
     policy::{Guard, State},
@@ -29,6 +36,8 @@ pub struct Status {
     /// Whether there is a reason in the next; the sampling thread reads this one only.
     bypassed: AtomicBool,
     bypass: Mutex<Option<String>>,
+    /// Whether answers are counted as they leave the servers' sockets.
+    sent_counted: AtomicBool,
     /// Ticks taken.
     pub ticks: AtomicU64,
     /// Ticks that came too late and were discarded.
@@ -49,6 +58,9 @@ struct ServiceStatus {
     limit: AtomicU64,
     alerts: AtomicU32,
     wants_second_proof: AtomicBool,
+    sockets: SocketsStatus,
+    /// Answers that had left sockets when counting them began.
+    sent_before: AtomicU64,
 }
 
 /// What is counted of a link.
@@ -76,6 +88,7 @@ impl Status {
             bank,
             bypassed: AtomicBool::new(false),
             bypass: Mutex::new(None),
+            sent_counted: AtomicBool::new(false),
             ticks: AtomicU64::new(0),
             late_ticks: AtomicU64::new(0),
             events_dropped: AtomicU64::new(0),
@@ -111,6 +124,47 @@ impl Status {
     #[must_use]
     pub fn is_bypassed(&self) -> bool {
         self.bypassed.load(Relaxed)
+    }
+
+    /// Whether some service answers local probes and yet no answer of it leaves by an uplink: whether its answers leave its
+    /// sockets decides then what is wrong.
+    #[must_use]
+    pub fn wants_second_proof(&self) -> bool {
+        let mut services = self.services.iter();
+        services.any(|status| status.wants_second_proof.load(Relaxed))
+    }
+
+    /// Says that answers are counted from now on as they leave the servers' sockets, or not any more.
+    pub fn set_sent_counted(&self, counted: bool) {
+        if counted {
+            for (index, service) in self.services.iter().enumerate() {
+                service.sent_before.store(self.bank.local_answers(index), Relaxed);
+            }
+        }
+        // After what was counted before.
+        self.sent_counted.store(counted, Release);
+    }
+
+    /// What a tick reads of a service; `None` of one that doesn't exist. Its local answers are those since counting them
+    /// began.
+    #[must_use]
+    pub fn counts(&self, service: usize) -> Option<Counts> {
+        let status = self.services.get(service)?;
+        let sent = || {
+            let before = status.sent_before.load(Relaxed);
+            self.bank.local_answers(service).saturating_sub(before)
+        };
+        Some(Counts {
+            local_answers: self.sent_counted.load(Acquire).then(sent),
+            ..self.bank.counts(service)?
+        })
+    }
+
+    /// Shows what was seen of a service's sockets.
+    pub fn saw_sockets(&self, service: usize, seen: &SocketsSeen) {
+        if let Some(status) = self.services.get(service) {
+            status.sockets.show(seen);
+        }
     }
 
     /// Publishes what the engine shows.
@@ -180,9 +234,9 @@ impl Snapshot for Status {
         self.names
             .services
             .iter()
-            .zip(self.views())
+            .zip(self.views().zip(&self.services))
             .enumerate()
-            .map(|(index, (name, view))| {
+            .map(|(index, (name, (view, status)))| {
                 let reading = self.bank.read(index);
                 ServiceSnapshot {
                     link: self.names.link(name.link).to_owned(),
@@ -204,6 +258,7 @@ impl Snapshot for Status {
                     floor: view.floor,
                     limit: view.limit,
                     alerts: view.alerts,
+                    sockets: status.sockets.snapshot(),
                 }
             })
             .collect()

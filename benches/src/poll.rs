@@ -1,4 +1,4 @@
-//! What a tick costs in reading: the queries and answers of all services, summed over the CPUs, from mapped memory.
+//! What a tick costs in reading: the counts of all services, summed over the CPUs, from mapped memory.
 //!
 //! Banks are simulated for as many services and CPUs as nodes may have; the one of the kernel, for this machine's CPUs,
 //! stands beside them. *Clean* is a poll of memory that nobody has written to since the last. *Dirtied* is one after
@@ -109,7 +109,7 @@ pub(crate) fn run(arguments: &PollArgs) -> Result<()> {
 /// What a tick does.
 fn poll(bank: &Bank) {
     for service in 0..bank.services() {
-        black_box(bank.queries_and_answers(black_box(service)));
+        black_box(bank.counts(black_box(service)));
     }
 }
 

@@ -57,7 +57,7 @@ impl Counter {
 ///
 /// One CPU writes them with plain increments: XDP, tc ingress and tc egress run with bottom halves disabled, so nothing
 /// else on that CPU comes between; where that does not hold (`PREEMPT_RT`), with atomic ones. They fill whole cache
-/// lines, so CPUs don't share one.
+/// lines, so CPUs don't share one. What every tick reads is in the first line, up to the answers that say SERVFAIL.
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -70,17 +70,21 @@ pub struct Counters {
     pub packets_in: Counter,
     /// All packets that this host sent from the service's address and port.
     pub packets_out: Counter,
-    /// Answers with the TC flag (truncated: the client asks again over TCP).
-    pub truncated: Counter,
-    /// Answers by rcode, see [`RCODE_NAMES`].
-    pub responses: [Counter; RCODES],
     /// Signs that nobody listens: ICMP port unreachable that quotes the service, TCP RST from it.
     pub hints: Counter,
+    /// Answers by rcode, see [`RCODE_NAMES`].
+    pub responses: [Counter; RCODES],
+    /// Answers with the TC flag (truncated: the client asks again over TCP).
+    pub truncated: Counter,
     /// Packets that arrived from an address of this host or of a service: never queries.
     pub local_sources: Counter,
-    /// Fills the last cache line; always zero.
-    pub reserved: u64,
+    /// Answers that left the server's sockets for another host, counted only while somebody doubts that they leave the
+    /// host. Always added to atomically: sockets send with bottom halves enabled.
+    pub local_answers: Counter,
 }
+
+/// The rcode of a server that could not find an answer, by its place in [`RCODE_NAMES`].
+pub const SERVFAIL: usize = 2;
 
 /// Why a packet could not be classified.
 #[repr(u32)]
@@ -115,7 +119,12 @@ pub struct UnclassifiedCounters {
 const _: () = {
     use core::mem::{align_of, offset_of, size_of};
     assert!(size_of::<Counters>() == 192 && align_of::<Counters>() == 64);
-    assert!(offset_of!(Counters, answers) == 8 && offset_of!(Counters, responses) == 40);
-    assert!(offset_of!(Counters, hints) == 168 && offset_of!(Counters, local_sources) == 176);
+    assert!(offset_of!(Counters, queries) == 0 && offset_of!(Counters, answers) == 8);
+    assert!(offset_of!(Counters, packets_in) == 16 && offset_of!(Counters, packets_out) == 24);
+    assert!(offset_of!(Counters, hints) == 32 && offset_of!(Counters, responses) == 40);
+    // What a tick reads is one cache line.
+    assert!(offset_of!(Counters, responses) + 8 * (SERVFAIL + 1) == 64);
+    assert!(offset_of!(Counters, truncated) == 168 && offset_of!(Counters, local_sources) == 176);
+    assert!(offset_of!(Counters, local_answers) == 184);
     assert!(size_of::<UnclassifiedCounters>() == 64 && align_of::<UnclassifiedCounters>() == 64);
 };

@@ -7,10 +7,10 @@ mod counters;
 mod latency;
 mod services;
 
-pub(crate) use self::services::{halves, ipv4_mapped};
+pub(crate) use self::services::{halves, ipv4_mapped, is_loopback};
 pub use self::{
     counters::{
-        Counter, Counters, RCODE_NAMES, RCODES, UNCLASSIFIED_NAMES, UNCLASSIFIED_REASONS, Unclassified,
+        Counter, Counters, RCODE_NAMES, RCODES, SERVFAIL, UNCLASSIFIED_NAMES, UNCLASSIFIED_REASONS, Unclassified,
         UnclassifiedCounters,
     },
     latency::{Exchange, LATENCY_BUCKETS, Latency, OPEN_EXCHANGES, OPEN_TRANSACTIONS, Transaction},
@@ -20,7 +20,14 @@ pub use self::{
 };
 
 /// Changes whenever a map's layout or meaning does: programs and daemons of different versions must not share maps.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
+
+/// The most sockets whose answers can be counted as they leave.
+pub const SERVER_SOCKETS_MAX: u32 = 4096;
+/// The most links by which answers are counted as they leave sockets.
+pub const WAYS_OUT_MAX: u32 = 8192;
+/// In place of the cookie of a socket: any. No socket has it.
+pub const ANY_SOCKET: u64 = 0;
 
 /// IP protocol number of TCP.
 pub const PROTOCOL_TCP: u8 = 6;

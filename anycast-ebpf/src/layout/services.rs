@@ -92,6 +92,16 @@ pub(crate) const fn halves(address: [u8; 16]) -> [u64; 2] {
     }
 }
 
+/// Whether the halves are those of an address of loopback: `127.0.0.0/8` or `::1`.
+#[inline(always)]
+#[must_use]
+pub(crate) const fn is_loopback(address: [u64; 2]) -> bool {
+    const IPV6: [u64; 2] = halves([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    let [high, low] = address;
+    let is_ipv4 = high == 0 && matches!(low.to_ne_bytes(), [0, 0, 0xff, 0xff, 127, ..]);
+    is_ipv4 || high == IPV6[0] && low == IPV6[1]
+}
+
 /// One slot of the service table. All zeros: nobody lives here.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

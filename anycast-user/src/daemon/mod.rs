@@ -8,7 +8,6 @@ mod uplinks;
 
 use std::{
     io,
-    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed, mpsc::sync_channel},
     time::Duration,
 };
@@ -30,8 +29,8 @@ use self::{
 };
 use crate::{
     config::{Config, MetricsListen},
-    datapath::{Bank, SampleRate},
-    discover::{Plan, discover},
+    datapath::{Bank, SampleRate, SecondProof},
+    discover::{Plan, PlannedService, discover},
     event::Notice,
     export::{
         http::{self, Limits},
@@ -42,11 +41,14 @@ use crate::{
     report::Teller,
     route::Actuator,
     sampler::{self, Look, Parts, Sampler},
+    sockets::{self, SocketWatch},
     status::Status,
 };
 
 /// Events that may wait to be told.
 const EVENTS_WAITING: usize = 4096;
+/// Looks at the sockets of each service that may wait to be taken into account.
+const SOCKET_LOOKS_WAITING: usize = 4;
 
 /// How the daemon tells what happens, besides the log.
 #[derive(Clone, Debug)]
@@ -86,8 +88,9 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
         if config.is_armed() {
             hands.take(&plan, &mut netlink)?;
         }
-        let datapath = load(config, &plan)?;
+        let mut datapath = load(config, &plan)?;
         let (bank, sample_rate) = (datapath.bank(), datapath.sample_rate());
+        let second_proof = datapath.second_proof()?;
         let residents = meet(&plan, &datapath.program_numbers(), &teller);
         let uplinks = Uplinks::start(datapath, config, &plan.uplinks, residents, &teller)?;
         tell_missing(&plan, &teller);
@@ -99,6 +102,7 @@ pub fn run(config: &Config, telling: &Telling) -> Result<()> {
             teller: &teller,
             bank,
             sample_rate,
+            second_proof,
             uplinks: Arc::clone(&uplinks),
             bypass,
             report_interval: telling.report_interval,
@@ -122,6 +126,7 @@ struct Watching<'a> {
     teller: &'a Teller,
     bank: Bank,
     sample_rate: SampleRate,
+    second_proof: SecondProof,
     uplinks: Arc<Mutex<Uplinks>>,
     /// Why answers may leave past the counters, at the start.
     bypass: Option<String>,
@@ -136,6 +141,7 @@ impl Watching<'_> {
             teller,
             bank,
             sample_rate,
+            second_proof,
             uplinks,
             bypass,
             report_interval,
@@ -157,18 +163,25 @@ impl Watching<'_> {
             .filter_map(|(index, service)| service.protocol.is_sampled().then_some(index))
             .collect();
         let (profiles, latencies) = sync_channel(names.services.len());
+        let (seen, sockets) = sync_channel(SOCKET_LOOKS_WAITING * names.services.len());
+        let socket_watch = SocketWatch::start(sockets::Parts {
+            services: services.clone().map(PlannedService::udp_endpoint).collect(),
+            status: Arc::clone(&status),
+            seen,
+            second_proof,
+        })
+        .context("cannot start the thread that looks at sockets")?;
         let prober = Prober::start(2 * names.services.len())?;
         tell_scheduling("prober", prober.scheduling);
         let sampler = Sampler::start(Parts {
             engine: engine(config, plan, &status),
             status: Arc::clone(&status),
-            addresses: services
-                .map(|service| SocketAddr::new(service.address, service.port))
-                .collect(),
+            addresses: services.map(PlannedService::endpoint).collect(),
             looks: Arc::clone(&looks),
             actuator,
             prober,
             latencies,
+            sockets,
             events,
             period: sampler::period(config.floor.least),
         })
@@ -190,6 +203,7 @@ impl Watching<'_> {
             ended = follow(Arc::clone(&uplinks), config.uplinks.is_none(), &status) => ended.map(|never| match never {}),
             () = ends.come() => Ok(()),
         };
+        drop(socket_watch);
         sampler.stop();
         // Only now: an uplink after another being detached looks like answers that are missing.
         drop(uplinks);

@@ -66,6 +66,6 @@ pub(super) async fn tell_latency(bank: &Bank, sampled: &[usize], profiles: &Sync
 fn queries(bank: &Bank, services: &[usize]) -> u64 {
     services
         .iter()
-        .map(|&service| bank.queries_and_answers(service).0)
+        .filter_map(|&service| Some(bank.counts(service)?.queries))
         .sum()
 }

@@ -21,7 +21,7 @@ use crate::{
     datapath::{Datapath, DatapathError},
     discover::{Residents, Uplink, local_addresses, uplinks},
     event::{Notice, UplinkAlert},
-    net::{Changes, Link, LinkIndex, NetError, Netlink},
+    net::{Changes, Link, LinkIndex, NetError, Netlink, leading_to},
     report::Teller,
     status::Status,
 };
@@ -145,6 +145,10 @@ impl Uplinks {
         );
         for uplink in &uplinks {
             self.see_to(uplink);
+        }
+        let ways_out = leading_to(self.watched.keys().copied(), &links);
+        if let Err(error) = self.datapath.set_ways_out(ways_out) {
+            tracing::warn!("links that answers leave by: {error}");
         }
         if uplinks.is_empty() && self.watched.is_empty() && !self.none {
             self.none = true;

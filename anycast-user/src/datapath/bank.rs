@@ -6,7 +6,8 @@ use std::sync::{
 };
 
 use anycast_ebpf::layout::{
-    Counter, Counters, LATENCY_BUCKETS, Latency, RCODES, SERVICES_MAX, UNCLASSIFIED_REASONS, UnclassifiedCounters,
+    Counter, Counters, LATENCY_BUCKETS, Latency, RCODES, SERVFAIL, SERVICES_MAX, UNCLASSIFIED_REASONS,
+    UnclassifiedCounters,
 };
 use aya::Ebpf;
 
@@ -32,6 +33,8 @@ pub struct Reading {
     pub hints: u64,
     /// Packets that arrived from an address of this host or of a service.
     pub local_sources: u64,
+    /// Answers that left the server's sockets for another host, while they were counted there.
+    pub local_answers: u64,
 }
 
 /// How long the sampled transactions of a service took, and how many samples were lost. All of it only grows.
@@ -126,43 +129,34 @@ impl Bank {
         self.cpus
     }
 
-    /// Reads the queries and answers of the `service`th service, the two that every tick needs.
+    /// Reads what every tick needs of the `service`th service, a cache line for each CPU. The answers that left its sockets
+    /// are not among it, see [`Bank::local_answers`].
     ///
-    /// Memory reads only. A service that doesn't exist has none.
-    #[must_use]
-    pub fn queries_and_answers(&self, service: usize) -> (u64, u64) {
-        let (places, _) = self.of_service(service).as_chunks::<COUNTERS_WORDS>();
-        places.iter().fold((0, 0), |(queries, answers), [first, second, ..]| {
-            (
-                queries + first.load(Ordering::Relaxed),
-                answers + second.load(Ordering::Relaxed),
-            )
-        })
-    }
-
-    /// Reads what a tick needs of the `service`th service. `None` of one that doesn't exist.
+    /// Memory reads only. `None` of a service that doesn't exist.
     #[must_use]
     pub fn counts(&self, service: usize) -> Option<Counts> {
-        if service >= self.services() {
-            return None;
+        self.numbers.get(service)?;
+        let (places, _) = self.of_service(service).as_chunks::<COUNTERS_WORDS>();
+        let mut counts = Counts::default();
+        for [queries, answers, packets, _, hints, responses @ ..] in places {
+            counts.queries += queries.load(Ordering::Relaxed);
+            counts.answers += answers.load(Ordering::Relaxed);
+            counts.packets += packets.load(Ordering::Relaxed);
+            counts.hints += hints.load(Ordering::Relaxed);
+            counts.servfails += word(responses, SERVFAIL);
         }
-        let Reading {
-            queries,
-            answers,
-            packets_in,
-            hints,
-            responses,
-            ..
-        } = self.read(service);
-        let [_, _, servfails, ..] = responses;
-        Some(Counts {
-            queries,
-            answers,
-            packets: packets_in,
-            hints,
-            servfails,
-            local_answers: None,
-        })
+        Some(counts)
+    }
+
+    /// Reads how many answers left the sockets of the `service`th service for another host, as long as they were counted
+    /// there. Memory reads only.
+    #[must_use]
+    pub fn local_answers(&self, service: usize) -> u64 {
+        let (places, _) = self.of_service(service).as_chunks::<COUNTERS_WORDS>();
+        places
+            .iter()
+            .map(|[.., local_answers]| local_answers.load(Ordering::Relaxed))
+            .sum()
     }
 
     /// Reads all counters of the `service`th service.
@@ -179,11 +173,11 @@ impl Bank {
             answers,
             packets_in,
             packets_out,
-            truncated,
-            responses @ ..,
             hints,
+            responses @ ..,
+            truncated,
             local_sources,
-            _,
+            local_answers,
         ] = sum;
         Reading {
             queries,
@@ -194,6 +188,7 @@ impl Bank {
             responses,
             hints,
             local_sources,
+            local_answers,
         }
     }
 
@@ -247,7 +242,7 @@ impl From<&Counters> for Reading {
             responses,
             hints,
             local_sources,
-            reserved: _,
+            local_answers,
         } = counters;
         Self {
             queries: queries.get(),
@@ -258,6 +253,7 @@ impl From<&Counters> for Reading {
             responses: responses.each_ref().map(Counter::get),
             hints: hints.get(),
             local_sources: local_sources.get(),
+            local_answers: local_answers.get(),
         }
     }
 }
@@ -271,8 +267,9 @@ const _: () = {
     use std::mem::offset_of;
     assert!(offset_of!(Counters, queries) == 0 && offset_of!(Counters, answers) == 8);
     assert!(offset_of!(Counters, packets_in) == 16 && offset_of!(Counters, packets_out) == 24);
-    assert!(offset_of!(Counters, truncated) == 32 && offset_of!(Counters, responses) == 40);
-    assert!(offset_of!(Counters, hints) == 168 && offset_of!(Counters, local_sources) == 176);
+    assert!(offset_of!(Counters, hints) == 32 && offset_of!(Counters, responses) == 40);
+    assert!(offset_of!(Counters, truncated) == 168 && offset_of!(Counters, local_sources) == 176);
+    assert!(offset_of!(Counters, local_answers) == 184 && size_of::<Counters>() == 192);
     assert!(offset_of!(UnclassifiedCounters, by_reason) == 0);
     assert!(offset_of!(Latency, buckets) == 0 && offset_of!(Latency, sampled) == 8 * LATENCY_BUCKETS);
     assert!(offset_of!(Latency, overwritten) == 8 * (LATENCY_BUCKETS + 1));

@@ -1,5 +1,5 @@
-//! What aya doesn't offer of bpf(2): what a pinned link is attached to, detaching it at once, and what is at a TCX hook
-//! (aya opens each program there, which takes `CAP_SYS_ADMIN`).
+//! What aya doesn't offer of bpf(2): what a pinned link is attached to, detaching it at once, a link to a cgroup on its own,
+//! and what is at a TCX hook (aya opens each program there, which takes `CAP_SYS_ADMIN`).
 //!
 //! Closing the last descriptor of a link and removing its pin detach it too, but some time later: the kernel may leave
 //! that to a work queue. Where another hook takes over, the old one has to be gone first, or packets count twice.
@@ -8,7 +8,7 @@ use std::{
     ffi::CString,
     fs, io,
     os::{
-        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::Path,
@@ -21,7 +21,7 @@ use crate::net::{LinkIndex, Side};
 /// `BPF_MPROG_MAX` of the kernel: no hook takes more.
 const TCX_PROGRAMS_MAX: usize = 64;
 
-/// A pinned `bpf_link` of the kernel.
+/// A `bpf_link` of the kernel.
 #[derive(Debug)]
 pub(super) struct KernelLink(OwnedFd);
 
@@ -44,6 +44,21 @@ impl KernelLink {
         attributes.__bindgen_anon_4.pathname = path.as_ptr() as u64;
         // SAFETY: `pathname` is a string with a closing zero that outlives the call.
         let descriptor = unsafe { bpf(bpf_cmd::BPF_OBJ_GET, &mut attributes) }?;
+        // SAFETY: the kernel has just made this descriptor, for us alone.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(descriptor) }))
+    }
+
+    /// Attaches `program` where the sockets of `cgroup`, and of those below it, send. Closing the link detaches it.
+    ///
+    /// The kernel runs it beside other programs there, as with `BPF_F_ALLOW_MULTI`, which it takes for links without being
+    /// told, and did not always let itself be told.
+    pub(super) fn to_cgroup_egress(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>) -> io::Result<Self> {
+        let mut attributes = no_attributes();
+        attributes.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd().cast_unsigned();
+        attributes.link_create.__bindgen_anon_2.target_fd = cgroup.as_raw_fd().cast_unsigned();
+        attributes.link_create.attach_type = bpf_attach_type::BPF_CGROUP_INET_EGRESS as u32;
+        // SAFETY: the command takes the numbers of descriptors and no memory.
+        let descriptor = unsafe { bpf(bpf_cmd::BPF_LINK_CREATE, &mut attributes) }?;
         // SAFETY: the kernel has just made this descriptor, for us alone.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(descriptor) }))
     }

@@ -5,11 +5,14 @@ mod attached;
 mod bank;
 mod bpf;
 mod cpus;
+mod error;
 mod hold;
 mod hooks;
 mod in_place;
+mod kernel_set;
 mod mapping;
 mod pins;
+mod second_proof;
 mod self_test;
 mod services;
 mod simulated;
@@ -25,23 +28,27 @@ use std::{
 
 use anycast_ebpf::{layout::SERVICES_MAX, packet::Tunnels};
 use aya::{
-    Ebpf, EbpfError, EbpfLoader,
-    maps::MapError,
-    programs::{ProgramError, SchedClassifier, Xdp},
+    Ebpf, EbpfLoader,
+    programs::{CgroupSkb, ProgramError, SchedClassifier, Xdp},
 };
-use thiserror::Error;
 
-use self::{hooks::Hooks, services::ServiceTable};
+use self::{
+    error::{load_error, program_error},
+    hooks::Hooks,
+    services::ServiceTable,
+};
 use crate::net::LinkIndex;
 
 pub use self::{
     attached::{Attached, EgressHook, IngressHook, Refused},
     bank::{Bank, LatencyReading, Reading},
+    error::DatapathError,
     hold::HookPoint,
     pins::{
         Attachment, Cleaned, Detached, Instance, PinnedInstance, Pins, PinsError, ProgramSummary, Which, cleanup,
         inventory,
     },
+    second_proof::{SecondProof, SecondProofError},
     services::{SampleRate, Service, locals, slots},
     simulated::SimulatedPrograms,
     test_run::{TEST_RUN_MAX_BYTES, TEST_RUN_MIN_BYTES},
@@ -55,76 +62,9 @@ const INGRESS_TC: &str = "ingress_tc";
 const EGRESS_TC: &str = "egress_tc";
 const INGRESS_TC_IP: &str = "ingress_tc_ip";
 const EGRESS_TC_IP: &str = "egress_tc_ip";
+const EGRESS_CGROUP: &str = "egress_cgroup";
 const SELF_TEST: &str = "self_test";
 const BASELINE_XDP: &str = "baseline_xdp";
-
-/// What can go wrong between the programs' object and packets being counted.
-#[derive(Debug, Error)]
-pub enum DatapathError {
-    /// Built without the kernel programs.
-    #[error(
-        "this anycast-probe was built without its kernel programs: run `cargo xtask setup`, then `cargo xtask build-ebpf`, and build it again"
-    )]
-    NotBuilt,
-    /// The kernel refused for want of privilege.
-    #[error(
-        "not permitted to load BPF programs: run as root, or give the process CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
-    )]
-    NotPermitted,
-    /// More services than the map's layout holds.
-    #[error(
-        "{0} service addresses are more than the {SERVICES_MAX} that can be counted: split them over several daemons"
-    )]
-    TooManyServices(usize),
-    /// No collision-free table.
-    #[error("no perfect hash was found for these services: is one of them listed twice?")]
-    NoPerfectHash,
-    /// The object lacks a program or map that this daemon expects.
-    #[error(
-        "the kernel programs have no `{0}`: they and the daemon are of different versions, run `cargo xtask build-ebpf` and build the daemon again"
-    )]
-    Missing(&'static str),
-    /// The verifier or loader refused.
-    #[error("the kernel refused to load the programs (Linux 6.1 or later with BPF JIT is needed)")]
-    Load(#[source] Box<EbpfError>),
-    /// A program could not be loaded or test-run.
-    #[error("the kernel refused the program `{program}`")]
-    Program {
-        /// Which one.
-        program: &'static str,
-        /// What it said.
-        #[source]
-        source: Box<ProgramError>,
-    },
-    /// The kernel would not say which CPUs there are.
-    #[error("the possible CPUs can't be read from /sys/devices/system/cpu/possible: is /sys mounted?")]
-    Cpus(#[source] std::io::Error),
-    /// The counters could not be mapped.
-    #[error("the kernel's counters could not be mapped into memory")]
-    Mmap(#[source] std::io::Error),
-    /// The programs do not find a service that was put in their table.
-    #[error(
-        "the loaded programs do not recognise a query for {0}: not attaching them; please report this with your kernel's version"
-    )]
-    SelfTest(String),
-    /// What is pinned is in the way.
-    #[error(transparent)]
-    Pins(Box<PinsError>),
-    /// No hook took a program.
-    #[error("could not attach to uplink {uplink}: {reason}")]
-    Attach {
-        /// The interface.
-        uplink: String,
-        /// Why its last choice failed.
-        reason: String,
-    },
-}
-
-impl From<PinsError> for DatapathError {
-    fn from(error: PinsError) -> Self {
-        Self::Pins(Box::new(error))
-    }
-}
 
 /// What the programs are told besides their services.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -145,6 +85,8 @@ pub struct Datapath {
     ebpf: Ebpf,
     services: ServiceTable,
     bank: Bank,
+    /// The indices of the links that answers leave by.
+    ways_out: BTreeSet<u32>,
 }
 
 impl Datapath {
@@ -203,12 +145,15 @@ impl Datapath {
         }
         let xdp: &mut Xdp = program_mut(&mut ebpf, INGRESS_XDP)?;
         xdp.load().map_err(|error| program_error(INGRESS_XDP, error))?;
+        let cgroup: &mut CgroupSkb = program_mut(&mut ebpf, EGRESS_CGROUP)?;
+        cgroup.load().map_err(|error| program_error(EGRESS_CGROUP, error))?;
         let bank = Bank::map(&ebpf, numbers, cpus as usize)?;
         Ok(Self {
             hooks,
             ebpf,
             services: table,
             bank,
+            ways_out: BTreeSet::new(),
         })
     }
 
@@ -287,30 +232,4 @@ where
         .ok_or(DatapathError::Missing(name))?
         .try_into()
         .map_err(|error| program_error(name, error))
-}
-
-fn program_error(program: &'static str, source: ProgramError) -> DatapathError {
-    if let ProgramError::LoadError { io_error, .. } = &source
-        && is_permission(io_error)
-    {
-        return DatapathError::NotPermitted;
-    }
-    DatapathError::Program {
-        program,
-        source: Box::new(source),
-    }
-}
-
-fn load_error(error: EbpfError) -> DatapathError {
-    if let EbpfError::MapError(MapError::CreateError { io_error, .. }) = &error
-        && is_permission(io_error)
-    {
-        return DatapathError::NotPermitted;
-    }
-    DatapathError::Load(Box::new(error))
-}
-
-/// EPERM only: EACCES, of the same `ErrorKind`, is the verifier's refusal.
-fn is_permission(error: &std::io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EPERM)
 }

@@ -3,10 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anycast_ebpf::layout::PROTOCOL_TCP;
-use aya::programs::{SchedClassifier, TestRun, TestRunOptions};
+use aya::programs::{CgroupSkb, SchedClassifier, TestRun, TestRunOptions};
 use etherparse::PacketBuilder;
 
-use super::{Datapath, DatapathError, SELF_TEST, Service, program_error, program_mut};
+use super::{Datapath, DatapathError, EGRESS_CGROUP, SELF_TEST, Service, program_error, program_mut};
 
 /// A DNS query header: ID 0, RD, no record.
 const QUERY: [u8; 12] = [0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -30,6 +30,24 @@ impl Datapath {
                 .map_err(|error| program_error(SELF_TEST, error))?;
             if result.return_value as usize != usize::from(number) + 1 {
                 return Err(not_found());
+            }
+        }
+        self.self_test_of_cgroup(services)
+    }
+
+    /// Checks that the program that is only attached when something is wrong would let packets pass then.
+    fn self_test_of_cgroup(&mut self, services: &[Service]) -> Result<(), DatapathError> {
+        const PASSED: u32 = 1;
+        let program: &mut CgroupSkb = program_mut(&mut self.ebpf, EGRESS_CGROUP)?;
+        for frame in services.iter().filter_map(query_frame) {
+            let result = program
+                .test_run(TestRunOptions {
+                    data_in: Some(&frame),
+                    ..Default::default()
+                })
+                .map_err(|error| program_error(EGRESS_CGROUP, error))?;
+            if result.return_value != PASSED {
+                return Err(DatapathError::WouldDrop(EGRESS_CGROUP));
             }
         }
         Ok(())

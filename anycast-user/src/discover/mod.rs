@@ -7,9 +7,12 @@ mod residents;
 mod services;
 mod uplinks;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use anycast_ebpf::{classify::Classifier, layout::LOCAL_ADDRESSES_MAX};
+use anycast_ebpf::{
+    classify::Classifier,
+    layout::{LOCAL_ADDRESSES_MAX, PROTOCOL_UDP},
+};
 
 use self::services::{check_endpoints, is_listening, services_of};
 pub use self::{
@@ -68,6 +71,18 @@ pub struct PlannedService {
 }
 
 impl PlannedService {
+    /// Its address and port.
+    #[must_use]
+    pub const fn endpoint(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+
+    /// The same, of one over UDP.
+    #[must_use]
+    pub fn udp_endpoint(&self) -> Option<SocketAddr> {
+        (self.protocol.protocol() == PROTOCOL_UDP).then_some(self.endpoint())
+    }
+
     /// Why it is only watched, if it is: nothing that it does or leaves undone moves its link.
     #[must_use]
     pub fn watch_only(&self) -> Option<WatchOnly> {

@@ -142,6 +142,9 @@ pub struct SocketsSeen {
     pub receive_drops: u64,
     /// Sockets whose receive queue is nearly full now.
     pub full: u32,
+    /// Sockets that ran full and yet were read from since the look before: those of a server that works and can't keep up.
+    /// Those of one that was stopped run full as well, and nobody reads from them.
+    pub draining: u32,
     /// Sockets that nobody has read from for a while, while others of the service are read.
     pub hung: u32,
 }

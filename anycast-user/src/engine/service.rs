@@ -49,8 +49,6 @@ pub(super) struct Service {
     closest_approach: f64,
     /// What its death rests on, while it is dead.
     dead: Option<Dead>,
-    /// Drops that the last look at its sockets showed.
-    receive_drops: Option<u64>,
     /// Must answer before its link comes back.
     must_answer: bool,
     /// What the burst of the present round brought.
@@ -109,7 +107,6 @@ impl Service {
             told: None,
             closest_approach: 0.0,
             dead: None,
-            receive_drops: None,
             must_answer: watch_only.is_none(),
             returned: None,
         }
@@ -212,16 +209,14 @@ impl Service {
         let SocketsSeen {
             at: _,
             sockets,
-            receive_drops,
-            full,
+            // A stopped server has them too: only where somebody reads is it overload.
+            receive_drops: _,
+            full: _,
+            draining,
             hung,
         } = *seen;
-        let more_drops = self
-            .receive_drops
-            .replace(receive_drops)
-            .is_some_and(|before| receive_drops > before);
         if let Some(detector) = &mut self.detector
-            && (more_drops || full > hung)
+            && draining > 0
         {
             detector.note_overload(now);
         }

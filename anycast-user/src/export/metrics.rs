@@ -3,6 +3,8 @@
 //! Labels are links, services and service addresses, so that their number is the operator's: never a
 //! client's address or a name from a packet.
 
+mod sockets;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -67,6 +69,7 @@ impl Collector for SnapshotCollector {
         let services = self.0.services();
         traffic(&mut out, &services)?;
         timing(&mut out, &services)?;
+        sockets::sockets(&mut out, &services)?;
         judgement(&mut out, &services)?;
         out.counter(
             "unclassified_packets",

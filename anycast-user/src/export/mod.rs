@@ -7,4 +7,4 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub use snapshot::{LinkSnapshot, SamplerSnapshot, ServiceSnapshot, Snapshot};
+pub use snapshot::{LinkSnapshot, SamplerSnapshot, ServiceSnapshot, Snapshot, SocketsSnapshot};

@@ -63,6 +63,21 @@ pub struct ServiceSnapshot {
     pub limit: Duration,
     /// What is wrong with it now.
     pub alerts: AlertSet,
+    /// Its server's sockets; `None` before they were seen, and for a service over TCP.
+    pub sockets: Option<SocketsSnapshot>,
+}
+
+/// The sockets from which the server of a service reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketsSnapshot {
+    /// How many there are.
+    pub sockets: u32,
+    /// Packets that found no room in them since they were looked at first.
+    pub receive_drops: u64,
+    /// How many are full.
+    pub full: u32,
+    /// How many are full and not read any more, while one beside them is.
+    pub hung: u32,
 }
 
 /// One link.

@@ -13,7 +13,7 @@ use super::metrics::Exporter;
 use crate::datapath::LatencyReading;
 use crate::policy::State;
 
-use super::{LinkSnapshot, SamplerSnapshot, ServiceSnapshot, Snapshot};
+use super::{LinkSnapshot, SamplerSnapshot, ServiceSnapshot, Snapshot, SocketsSnapshot};
 
 /// Only against a hang: no test waits for it when the code is right.
 const HANG: Duration = Duration::from_secs(60);
@@ -52,6 +52,12 @@ impl Snapshot for Node {
             floor: Duration::from_millis(30),
             limit: Duration::from_millis(244),
             alerts: [AlertKind::PartialLoss].into_iter().collect(),
+            sockets: Some(SocketsSnapshot {
+                sockets: 4,
+                receive_drops: 70,
+                full: 3,
+                hung: 2,
+            }),
         };
         (0..self.0).map(service).collect()
     }
@@ -162,6 +168,12 @@ fn every_metric_has_its_line() {
             "anycast_probe_latency_samples_total{{{service},fate=\"{fate}\"}} {count}"
         ));
     }
+    expected.extend([
+        format!("anycast_probe_server_sockets{{{service}}} 4"),
+        format!("anycast_probe_full_sockets{{{service}}} 3"),
+        format!("anycast_probe_hung_sockets{{{service}}} 2"),
+        format!("anycast_probe_receive_drops_total{{{service}}} 70"),
+    ]);
     expected.extend(State::ALL.map(|state| {
         let value = if state == State::Suspect { "1" } else { "0" };
         let state = state.name();

@@ -3,9 +3,9 @@
 use std::io;
 
 use netlink_packet_core::{
-    DoneBuffer, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NetlinkBuffer, NetlinkMessage,
+    DoneBuffer, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NetlinkBuffer, NetlinkMessage, NetlinkPayload,
+    NetlinkSerializable,
 };
-use netlink_packet_route::RouteNetlinkMessage;
 
 use super::NetError;
 
@@ -17,7 +17,10 @@ pub(crate) struct Request {
 
 impl Request {
     /// `flags` come on top of `NLM_F_REQUEST`; without (all of) `NLM_F_DUMP` an acknowledgement is asked for.
-    pub(crate) fn new(operation: &'static str, message: RouteNetlinkMessage, flags: u16) -> Self {
+    pub(crate) fn new<M>(operation: &'static str, message: M, flags: u16) -> Self
+    where
+        M: NetlinkSerializable + Into<NetlinkPayload<M>>,
+    {
         let mut message = NetlinkMessage::from(message);
         let end = if flags & NLM_F_DUMP == NLM_F_DUMP { 0 } else { NLM_F_ACK };
         message.header.flags = NLM_F_REQUEST | end | flags;

@@ -13,6 +13,7 @@ mod flags;
 mod framing;
 mod message;
 mod resident;
+mod sock_diag;
 mod socket;
 mod stack;
 mod tc;
@@ -34,9 +35,10 @@ pub use framing::{FramingError, framing};
 pub(crate) use message::Request;
 pub use netlink_packet_route::address::{AddressFlags, AddressScope};
 pub use resident::{Resident, resident};
+pub use sock_diag::{SocketTable, UdpSocket};
 pub use socket::Netlink;
 pub(crate) use socket::get_link;
-pub use stack::{Stacked, stacked};
+pub use stack::{Stacked, leading_to, stacked};
 pub use tc::{Filter, FilterProgram, Side};
 
 /// The number by which the kernel knows a link; it survives a rename and is not used again while the host runs

@@ -30,6 +30,8 @@ const DUMP_ATTEMPTS: u32 = 8;
 /// A connection to the kernel's routing netlink, in the network namespace of the thread that opened it.
 pub struct Netlink {
     socket: Socket,
+    /// Of which of the kernel's netlinks it is, `NETLINK_*`.
+    protocol: isize,
     buffer: Box<[u8]>,
     sequence: u32,
 }
@@ -37,8 +39,14 @@ pub struct Netlink {
 impl Netlink {
     /// Opens a connection. Needs no privilege to read; changing links needs `CAP_NET_ADMIN`.
     pub fn open() -> Result<Self, NetError> {
+        Self::open_protocol(NETLINK_ROUTE)
+    }
+
+    /// Opens a connection to another netlink of the kernel than routing.
+    pub(super) fn open_protocol(protocol: isize) -> Result<Self, NetError> {
         Ok(Self {
-            socket: connect().map_err(NetError::Open)?,
+            socket: connect(protocol).map_err(NetError::Open)?,
+            protocol,
             buffer: vec![0; RECEIVE_BUFFER_BYTES].into_boxed_slice(),
             sequence: 0,
         })
@@ -135,9 +143,9 @@ impl Netlink {
             match outcome {
                 Ok(()) => return Ok(items),
                 // A dump given up half way would make the kernel answer EBUSY to the next: start with a new socket.
-                Err(NetError::Inconsistent { .. }) => self.socket = connect().map_err(NetError::Open)?,
+                Err(NetError::Inconsistent { .. }) => self.socket = connect(self.protocol).map_err(NetError::Open)?,
                 Err(error) if matches!(error.errno(), Some(libc::ENOBUFS | libc::EBUSY | libc::EINTR)) => {
-                    self.socket = connect().map_err(NetError::Open)?;
+                    self.socket = connect(self.protocol).map_err(NetError::Open)?;
                 }
                 Err(error) => return Err(error),
             }
@@ -219,8 +227,8 @@ fn receive<'a>(socket: &Socket, buffer: &'a mut [u8], operation: &'static str) -
     }
 }
 
-fn connect() -> io::Result<Socket> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
+fn connect(protocol: isize) -> io::Result<Socket> {
+    let mut socket = Socket::new(protocol)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
     // Acknowledgements without a copy of the request; filters that are obeyed.

@@ -1,6 +1,8 @@
 //! Uplinks that are made of one another: their packets must be counted at one level only. Pure.
 
-use super::Link;
+use std::collections::BTreeSet;
+
+use super::{Link, LinkIndex};
 
 /// Two uplinks, one of which carries packets of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,28 @@ pub fn stacked<'a>(uplinks: &'a [Link], links: &[Link], looks_through: bool) -> 
                 })
             })
     })
+}
+
+/// The links by which packets leave for one of `lower`: those themselves, what is made on them, and bridges and bonds of
+/// which they are ports, through however many levels. Tunnels are left out: what is in one is another packet beneath.
+#[must_use]
+pub fn leading_to(lower: impl IntoIterator<Item = LinkIndex>, links: &[Link]) -> BTreeSet<LinkIndex> {
+    let mut found: BTreeSet<LinkIndex> = lower.into_iter().collect();
+    loop {
+        let before = found.len();
+        for link in links {
+            let is_carried = link.kind.as_deref().is_some_and(|kind| ON_ANOTHER.contains(&kind));
+            if is_carried && link.lower.is_some_and(|lower| found.contains(&lower)) {
+                found.insert(link.index);
+            }
+            if found.contains(&link.index) {
+                found.extend(link.master);
+            }
+        }
+        if found.len() == before {
+            return found;
+        }
+    }
 }
 
 /// A link beneath another one.
@@ -111,6 +135,34 @@ mod tests {
     use super::*;
     use crate::net::LinkIndex;
     use crate::net::testing::{in_namespace, link};
+
+    #[test]
+    fn packets_leave_for_a_link_by_those_above_it() {
+        let port = |index: u32, master: u32| Link {
+            master: Some(LinkIndex(master)),
+            ..link(index, "eth", None)
+        };
+        let links = [
+            // Before what they are made on: more than one round is needed.
+            on(9, "br0.5.6", "vlan", 8),
+            on(8, "br0.5", "vlan", 4),
+            port(2, 4),
+            port(3, 4),
+            link(4, "br0", Some("bridge")),
+            link(5, "eth5", None),
+            on(6, "gre1", "gre", 2),
+            on(7, "eth5.1", "vlan", 5),
+        ];
+        let found = |lower: u32| -> Vec<u32> {
+            let found = leading_to([LinkIndex(lower)], &links);
+            found.into_iter().map(|index| index.0).collect()
+        };
+        assert_eq!(found(2), [2, 4, 8, 9]);
+        assert_eq!(found(8), [8, 9]);
+        assert_eq!(found(5), [5, 7]);
+        assert_eq!(found(6), [6]);
+        assert_eq!(leading_to([], &links).len(), 0);
+    }
 
     fn on(index: u32, name: &str, kind: &str, lower: u32) -> Link {
         Link {

@@ -71,6 +71,8 @@ impl ServiceOutcome {
             responses,
             hints,
             local_sources,
+            // Nothing leaves a socket in a replay.
+            local_answers: _,
         } = self.counted;
         json!({
             "link": link, "service": name, "address": address, "port": port, "protocol": protocol.name(),

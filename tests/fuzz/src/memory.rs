@@ -43,6 +43,7 @@ pub(crate) struct Counted {
     pub(crate) responses: u64,
     pub(crate) hints: u64,
     pub(crate) local_sources: u64,
+    pub(crate) local_answers: u64,
     /// For all reasons.
     pub(crate) unclassified: u64,
 }
@@ -76,6 +77,7 @@ impl OneCpu {
             responses: counters.responses.iter().map(Counter::get).sum(),
             hints: counters.hints.get(),
             local_sources: counters.local_sources.get(),
+            local_answers: counters.local_answers.get(),
             unclassified: unclassified.by_reason.iter().map(Counter::get).sum(),
         };
         self.queries += counted.queries;

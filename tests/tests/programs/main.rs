@@ -19,6 +19,7 @@ mod latency;
 mod node;
 mod passing;
 mod replay;
+mod sent;
 mod shapes;
 mod survival;
 mod tunnels;

@@ -2,17 +2,24 @@
 
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
-use anycast_ebpf::{classify::Classifier, layout::UNCLASSIFIED_REASONS};
+use anycast_ebpf::{
+    classify::Classifier,
+    layout::{ANY_SOCKET, UNCLASSIFIED_REASONS},
+};
 use anycast_tests::prerequisite;
 use anycast_user::datapath::{Bank, Datapath, LatencyReading, LoadSettings, Reading, Service};
+use aya::{Ebpf, maps::HashMap};
 
 use crate::{
-    frames::{FAMILIES, Family, SERVICE, SERVICE_V6, client, client_v6},
+    frames::{ANSWER, Egress, FAMILIES, Family, SERVICE, SERVICE_V6, client, client_v6},
     hooks::{Hook, Programs},
 };
 
 /// The port of GUE where it is looked through, and of a service besides.
 pub(crate) const GUE_PORT: u16 = 6080;
+
+/// The index of the loopback device in any network namespace.
+const LOOPBACK: u32 = 1;
 
 /// The last number of an address of the host that is no service's.
 pub(crate) const LOCAL: u8 = 99;
@@ -80,6 +87,7 @@ impl Node {
     pub(crate) fn load(services: &[Service], settings: &LoadSettings) -> Option<Self> {
         let mut datapath = prerequisite("programs", Datapath::load(services, settings))?;
         let programs = Programs::of(datapath.ebpf_mut());
+        count_what_any_socket_sends(datapath.ebpf_mut());
         Some(Self { datapath, programs })
     }
 
@@ -90,6 +98,18 @@ impl Node {
         let shared = SHARED.as_ref()?;
         // A test that failed has left nothing that another one relies on.
         Some(shared.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether this kernel shows a packet to the program of a cgroup in a test run. Older ones, of Linux 6.1 for one, run it
+    /// all the same, on a packet that looks empty.
+    pub(crate) fn shows_sent() -> bool {
+        static SHOWS: LazyLock<bool> = LazyLock::new(|| {
+            let dns = [Service::new(SERVICE, 53, Classifier::DnsUdp)];
+            let answer = Family::V4.udp(Egress, 53, &ANSWER);
+            let node = Node::load(&dns, &LoadSettings::default());
+            node.is_some_and(|mut node| node.counted(Hook::CgroupEgress, 0, &answer).local_answers == 1)
+        });
+        *SHOWS
     }
 
     /// What a frame adds to the counters of a service.
@@ -104,6 +124,16 @@ impl Node {
     pub(crate) fn everything(&self) -> Counted {
         Counted::of(&self.datapath.bank())
     }
+}
+
+/// In a test run a packet leaves a socket that the kernel makes for it, by loopback.
+fn count_what_any_socket_sends(ebpf: &mut Ebpf) {
+    let map = ebpf.map_mut("SERVER_SOCKETS").expect("the map");
+    let mut sockets: HashMap<_, u64, u8> = map.try_into().expect("a hash map by cookie");
+    sockets.insert(ANY_SOCKET, 1, 0).expect("there is room");
+    let map = ebpf.map_mut("WAYS_OUT").expect("the map");
+    let mut ways_out: HashMap<_, u32, u8> = map.try_into().expect("a hash map by link");
+    ways_out.insert(LOOPBACK, 1, 0).expect("there is room");
 }
 
 /// What was added between two readings.
@@ -121,6 +151,7 @@ pub(crate) fn difference(before: &Reading, after: &Reading) -> Reading {
         responses,
         hints: after.hints - before.hints,
         local_sources: after.local_sources - before.local_sources,
+        local_answers: after.local_answers - before.local_answers,
     }
 }
 

@@ -1,8 +1,10 @@
 //! Whatever is in a packet: it is passed, as it is.
 
+use anycast_ebpf::packet::Framing;
+
 use crate::{
     frames::{ACK, FAMILIES, Ingress, QUERY},
-    hooks::{ALL, Hook},
+    hooks::ALL,
     node::Node,
 };
 
@@ -11,9 +13,9 @@ fn a_packet_cut_or_changed_anywhere_is_passed_unchanged() {
     let Some(mut node) = Node::shared() else { return };
     let mut pass = |frame: &[u8]| {
         for hook in ALL {
-            let bytes = match hook {
-                Hook::TcIngressIp | Hook::TcEgressIp => frame.get(14..).unwrap_or_default(),
-                _ => frame,
+            let bytes = match hook.framing() {
+                Framing::Ethernet => frame,
+                Framing::Ip => frame.get(14..).unwrap_or_default(),
             };
             if hook.takes(bytes) {
                 node.programs.pass(hook, bytes);

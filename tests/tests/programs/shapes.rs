@@ -1,6 +1,6 @@
 //! What may stand before a datagram, and what must not.
 
-use anycast_ebpf::layout::UNCLASSIFIED_NAMES;
+use anycast_ebpf::{layout::UNCLASSIFIED_NAMES, packet::Framing};
 
 use crate::{
     frames::{
@@ -143,9 +143,9 @@ fn what_is_not_of_a_service_changes_nothing() {
                 family.ip(direction, 47, &[0; 20]),
             ] {
                 for hook in ALL.into_iter().filter(|hook| hook.direction() == direction) {
-                    match hook {
-                        Hook::TcIngressIp | Hook::TcEgressIp => node.programs.pass(hook, &packet),
-                        _ => node.programs.pass(hook, &family.frame(&packet)),
+                    match hook.framing() {
+                        Framing::Ip => node.programs.pass(hook, &packet),
+                        Framing::Ethernet => node.programs.pass(hook, &family.frame(&packet)),
                     }
                 }
             }

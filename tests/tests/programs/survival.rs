@@ -12,7 +12,7 @@ use anycast_ebpf::classify::Classifier;
 use anycast_tests::{bpffs::with_bpffs, netns::Namespace};
 use anycast_user::{
     config::Hook,
-    datapath::{Bank, Datapath, Instance, LoadSettings, Pins, Service, Which, cleanup, inventory},
+    datapath::{Bank, Datapath, Instance, LoadSettings, Pins, Reading, Service, Which, cleanup, inventory},
     net::Netlink,
 };
 
@@ -45,7 +45,7 @@ fn the_next_process_takes_over_what_goes_on_counting() {
 }
 
 /// A client and a node with a service address, one wire from each other.
-fn wire() -> (Namespace, Namespace) {
+pub(crate) fn wire() -> (Namespace, Namespace) {
     let (client, node) = (Namespace::new().unwrap(), Namespace::new().unwrap());
     node.ip(&format!(
         "link add up0 type veth peer name up0 netns {}\naddress add 198.51.100.1/24 dev up0\n\
@@ -60,7 +60,7 @@ fn wire() -> (Namespace, Namespace) {
 }
 
 /// A query and its answer.
-fn ask(client: &UdpSocket, server: &UdpSocket) {
+pub(crate) fn ask(client: &UdpSocket, server: &UdpSocket) {
     for socket in [client, server] {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
     }
@@ -113,7 +113,7 @@ fn check(bpffs: &Path, hook: Hook, ask: impl Fn()) {
 fn wait_for(bank: &Bank, count: u64) {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let (queries, answers) = bank.queries_and_answers(0);
+        let Reading { queries, answers, .. } = bank.read(0);
         assert!(queries <= count && answers <= count, "{queries}, {answers} of {count}");
         if (queries, answers) == (count, count) {
             return;

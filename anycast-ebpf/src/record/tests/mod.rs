@@ -5,6 +5,7 @@ use std::{vec, vec::Vec};
 
 mod latency;
 mod node;
+mod sent;
 mod services;
 mod tcp;
 

@@ -56,6 +56,7 @@ pub(super) struct Counts {
     pub(super) responses: [u64; RCODES],
     pub(super) hints: u64,
     pub(super) local_sources: u64,
+    pub(super) local_answers: u64,
 }
 
 /// The latency of a service.
@@ -106,6 +107,11 @@ impl Node {
         self.host.record(packet, view);
     }
 
+    /// An IP packet leaves a socket of the server.
+    pub(super) fn sent(&self, packet: &[u8]) {
+        self.host.record_sent(packet);
+    }
+
     /// An IP packet comes or goes.
     pub(super) fn packet(&self, family: Family, direction: Direction, packet: &[u8]) {
         self.frame(direction, &family.frame(packet));
@@ -137,9 +143,8 @@ impl Node {
             responses,
             hints,
             local_sources,
-            reserved,
+            local_answers,
         } = &self.host.memory().counters[bank(number(family, kind)) as usize];
-        assert_eq!(*reserved, 0);
         Counts {
             queries: queries.get(),
             answers: answers.get(),
@@ -149,6 +154,7 @@ impl Node {
             responses: responses.each_ref().map(Counter::get),
             hints: hints.get(),
             local_sources: local_sources.get(),
+            local_answers: local_answers.get(),
         }
     }
 

@@ -44,7 +44,7 @@ fn an_xdp_program_of_somebody_else_is_gone_round_and_its_place_taken_once_it_is_
                 node.attach(&mut datapath, Hook::Xdp);
             }
             assert_eq!(node.now().xdp_programs, in_the_way);
-            let before = datapath.bank().queries_and_answers(0).0;
+            let before = datapath.bank().read(0).queries;
             node.traffic();
             wait_for(&datapath.bank(), before + 1);
             drop(stranger);
@@ -82,7 +82,7 @@ fn a_program_that_was_taken_off_is_missed_and_put_back() {
                 assert!(datapath.is_in_place(&node.now()).unwrap(), "{point:?}");
                 assert_eq!(node.attachments(), node.watched_by(hook));
             }
-            let (queries, _) = datapath.bank().queries_and_answers(0);
+            let queries = datapath.bank().read(0).queries;
             node.traffic();
             wait_for(&datapath.bank(), queries + 1);
             datapath.detach(node.uplink.index).unwrap();

@@ -77,6 +77,7 @@ fn load(program: &mut Program) -> Result<ProgramReport> {
     match program {
         Program::Xdp(program) => program.load()?,
         Program::SchedClassifier(program) => program.load()?,
+        Program::CgroupSkb(program) => program.load()?,
         _ => bail!("it is of a kind that isn't expected"),
     }
     let info = program.info()?;

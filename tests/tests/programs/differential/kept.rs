@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anycast_ebpf::packet::Tunnels;
+use anycast_ebpf::packet::{Framing, Tunnels};
 use anycast_tests::corpus::{self, Input};
 use anycast_user::{
     capture::{Capture, LinkType},
@@ -75,7 +75,7 @@ fn hooks(input: &Input<'_>) -> &'static [Hook] {
         (false, false) => &[Hook::XdpIngress, Hook::TcIngress],
         (true, false) => &[Hook::TcEgress],
         (false, true) => &[Hook::TcIngressIp],
-        (true, true) => &[Hook::TcEgressIp],
+        (true, true) => &[Hook::TcEgressIp, Hook::CgroupEgress],
     }
 }
 
@@ -96,7 +96,7 @@ fn of_captures_both_count_the_same() {
                 LinkType::Loopback | LinkType::LinuxCooked | LinkType::LinuxCooked2 => continue,
             };
             for hook in ALL {
-                let fits = matches!(hook, Hook::TcIngressIp | Hook::TcEgressIp) == is_raw
+                let fits = (hook.framing() == Framing::Ip) == is_raw
                     && [Ingress, Egress]
                         .iter()
                         .any(|&way| hook.direction() == way && packet.direction.is_none_or(|known| known == way));

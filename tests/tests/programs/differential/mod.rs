@@ -17,7 +17,7 @@ use anycast_user::datapath::LoadSettings;
 
 use crate::{
     hooks::ALL,
-    node::{Counted, GUE_PORT, services, settings},
+    node::{Counted, GUE_PORT, Node, services, settings},
 };
 use mutation::Mutations;
 use pair::Pair;
@@ -123,6 +123,7 @@ fn add(total: &mut Counted, counted: &Counted) {
         reading.truncated += more.truncated;
         reading.hints += more.hints;
         reading.local_sources += more.local_sources;
+        reading.local_answers += more.local_answers;
         samples.answered += more_samples.answered;
         samples.overwritten += more_samples.overwritten;
         samples.mismatched += more_samples.mismatched;
@@ -147,6 +148,7 @@ fn everything_occurred(total: &Counted) {
     assert!(sum(|(reading, _)| reading.truncated) > 100);
     assert!(sum(|(reading, _)| reading.hints) > 100);
     assert!(sum(|(reading, _)| reading.local_sources) > 100);
+    assert_eq!(sum(|(reading, _)| reading.local_answers) > 100, Node::shows_sent());
     assert!(sum(|(_, samples)| samples.overwritten) > 10);
     assert!(sum(|(_, samples)| samples.mismatched) > 100);
     assert!(sum(|(_, samples)| samples.not_followed) > 10);

@@ -70,6 +70,12 @@ impl Pair {
         self.node.programs.pass(hook, bytes);
         let now = self.start.elapsed().as_nanos();
         self.host.set_time(u64::try_from(now).expect("a test is shorter"));
+        if hook == Hook::CgroupEgress {
+            if Node::shows_sent() {
+                self.host.record_sent(bytes);
+            }
+            return;
+        }
         let view = View {
             direction: hook.direction(),
             framing: hook.framing(),
