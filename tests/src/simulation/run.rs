@@ -192,6 +192,8 @@ impl World {
             sockets: self.node.server.sockets(),
             receive_drops: self.node.server.drops,
             full,
+            // A paused one is not read from either, but that is no longer than a look takes.
+            draining: full.saturating_sub(hung),
             hung,
         };
         self.engine.sockets(seen.at, 0, &seen, &mut self.notes);
