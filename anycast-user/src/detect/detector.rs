@@ -50,6 +50,7 @@ pub struct Detector {
     idle_after_ns: u64,
     last_answer: MonotonicTime,
     queries_at_last_answer: u64,
+    packets_at_last_answer: u64,
     local_answers_at_last_answer: Option<u64>,
     silence_evidence: Nats,
     history: History,
@@ -121,6 +122,7 @@ impl Detector {
             idle_after_ns: IDLE_AFTER.as_nanos() as u64,
             last_answer: sample.at,
             queries_at_last_answer: counts.queries,
+            packets_at_last_answer: counts.packets,
             local_answers_at_last_answer: counts.local_answers,
             silence_evidence: 0.0,
             history: History::new(counts.queries),
@@ -170,6 +172,7 @@ impl Detector {
             // The answer left somewhere within the tick: taking its end is the cautious side.
             self.last_answer = now;
             self.queries_at_last_answer = sample.counts.queries;
+            self.packets_at_last_answer = sample.counts.packets;
             self.local_answers_at_last_answer = sample.counts.local_answers;
         } else if self.local_answers_at_last_answer.is_none() {
             // Somebody counts since now.
@@ -225,6 +228,10 @@ impl Detector {
         self.unanswered(self.history.settled_before())
     }
 
+    fn packets_in_silence(&self, packets: u64) -> u64 {
+        packets.saturating_sub(self.packets_at_last_answer)
+    }
+
     fn unanswered(&self, settled: u64) -> u64 {
         settled.saturating_sub(self.queries_at_last_answer)
     }
@@ -234,7 +241,7 @@ impl Detector {
         sample: Sample,
         settled: u64,
         learning: Learning,
-        (idle, overload, hint): (bool, bool, bool),
+        (idle, mut overload, hint): (bool, bool, bool),
     ) -> Assessment {
         let Sample { at: now, counts } = sample;
         let Parameters {
@@ -257,6 +264,16 @@ impl Detector {
             f64::INFINITY
         };
         self.silence_evidence = by_time.min(by_queries) / dispersion;
+        if self.silence_evidence >= suspicion_threshold
+            && silence < ASKED_AGAIN_AFTER
+            && self.overload.is_rush(
+                self.packets_in_silence(counts.packets),
+                now.seconds_since(self.last_answer),
+            )
+        {
+            self.overload.note(now);
+            overload = parts.overload;
+        }
         let residual = self.residual(now, settled, counts.answers, learning, overload);
         let in_silence = GAIN * by_time.min(share_answered * self.unanswered(settled) as f64);
         Assessment {
@@ -377,12 +394,13 @@ impl Detector {
         let share_answered = self.baseline.share();
         let threshold_rate = usual_rate.max(RATE_MIN_PER_SECOND);
         let threshold = (threshold_rate * self.budget()).ln_1p();
+        let suspicion_threshold = (threshold_rate / PROBE_BURSTS_PER_SECOND).ln_1p();
         let lag = match &self.profile {
             _ if !parts.lag => Lag {
                 time: Duration::ZERO,
                 share: 1.0,
             },
-            Some(profile) => Lag::best(profile, threshold, self.baseline.rate()),
+            Some(profile) => Lag::best(profile, suspicion_threshold, self.baseline.rate()),
             None => Lag::UNKNOWN,
         };
         let block = seconds(BLOCK_ANSWERS / usual_rate).map_or(BLOCK_MAX, |block| block.clamp(BLOCK_MIN, BLOCK_MAX));
@@ -396,7 +414,7 @@ impl Detector {
             nats_per_query: lag.nats_per_query(share_answered),
             dispersion: if parts.dispersion { self.dispersion.value() } else { 1.0 },
             threshold,
-            suspicion_threshold: (threshold_rate / PROBE_BURSTS_PER_SECOND).ln_1p(),
+            suspicion_threshold,
             block,
             overload_silence: overload_silence.max(OVERLOAD_SILENCE),
             limit: seconds(threshold / usual_rate).unwrap_or_default(),

@@ -72,8 +72,8 @@ impl Lag {
         share: 1.0,
     };
 
-    /// The lag with which a death is found soonest: argmin over l of l + h / (λ p F(l)), when λ p is the rate of queries
-    /// that are answered.
+    /// The lag with which a suspicion begins soonest: argmin over l of l + h₁ / (λ p F(l)), when λ p is the rate of queries
+    /// that are answered. Probes do the rest; for proof by silence alone, h instead of h₁, it would be longer.
     pub(super) fn best(profile: &LatencyProfile, threshold: Nats, answered_per_second: f64) -> Self {
         let delay = |lag: &Self| lag.time.as_secs_f64() + threshold / (answered_per_second.max(1.0) * lag.share);
         let candidates = profile.points.iter().map(|&(time, share)| Self {
@@ -165,10 +165,10 @@ mod tests {
         // Four in five from the cache, the others take tens of milliseconds.
         let buckets = [(MS * 3 / 10, 800), (MS * 30, 100), (MS * 100, 80), (MS * 400, 20)];
         let profile = LatencyProfile::new(buckets.into_iter()).unwrap();
-        let fast = Lag::best(&profile, 29.0, 10_000.0);
+        let fast = Lag::best(&profile, 9.2, 10_000.0);
         assert_eq!(fast.time, MS * 3 / 10);
         assert!((fast.share - 0.8).abs() < 1e-6);
-        let slow = Lag::best(&profile, 24.0, 50.0);
+        let slow = Lag::best(&profile, 1.8, 5.0);
         assert_eq!(slow.time, MS * 30);
         assert_eq!(profile.median(), MS * 3 / 10);
     }

@@ -58,6 +58,12 @@ impl Overload {
         self.is_seen(now)
     }
 
+    /// Whether so many packets in so many seconds are a rush that the mean has not noticed yet: three times as many as
+    /// usual, and more than chance makes of a few.
+    pub(super) fn is_rush(&self, packets: u64, seconds: f64) -> bool {
+        packets as f64 > 3.0 * self.slow * seconds + 10.0
+    }
+
     /// Something else said that there is too much: packets were dropped before the server read them.
     pub(super) fn note(&mut self, now: MonotonicTime) {
         self.seen = Some(now);
@@ -109,6 +115,14 @@ mod tests {
         assert!(drive.run(60_000, 28), "and is not usual within a minute");
         assert!(drive.run(500, 10), "and lasts a second");
         assert!(!drive.run(600, 10));
+    }
+
+    #[test]
+    fn a_rush_is_noticed_before_the_mean_is() {
+        let drive = Drive::new();
+        assert!(!drive.overload.is_rush(600, 0.02));
+        assert!(drive.overload.is_rush(650, 0.02));
+        assert!(!drive.overload.is_rush(9, 1e-9), "a few packets at once are chance");
     }
 
     #[test]

@@ -239,7 +239,7 @@ impl Suspicion {
     fn end(&mut self, now: MonotonicTime) -> Verdict {
         match self.doubt.take() {
             Some(doubt) => {
-                self.cleared = doubt.cleared();
+                self.cleared = Cleared::followed_by(self.cleared, &doubt, now);
                 if let Some(pause) = doubt.paused {
                     self.floor.paused(now, pause);
                 }

@@ -54,7 +54,7 @@ impl Service {
     /// Tells what a tick has found wrong with a service that answers, and whether that is over. The operator may have
     /// asked to take it for dead.
     pub(super) fn find(&mut self, link: usize, settings: &Settings, now: MonotonicTime, effects: &mut impl Effects) {
-        if !self.armed {
+        if !self.armed && !self.assessment.ready {
             return;
         }
         let findings = self.assessment.findings;

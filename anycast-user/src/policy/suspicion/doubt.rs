@@ -24,10 +24,9 @@ const PROBES_ALONE_INTERVAL: Duration = Duration::from_millis(500);
 const BURSTS_UNTIL_SETTLED: usize = 50;
 /// How long evidence has to stay low for clients to be taken for served while probes fail: two blocks, within these.
 const CALM: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
-/// A server that answered probes this long ago is not taken for dead because it doesn't now: between its clients' answers,
-/// of which some are missing, a rate limit may have met its probes. One that dies this soon after a chance suspicion is
-/// found later for it.
-const CLEARED_LASTS: Duration = Duration::from_secs(2);
+/// Suspicions that follow one another this closely are about the same loss when they are so many: by chance a healthy
+/// service has one a second, and three within this time once in a hundred of these. One that dies then is found later.
+const CHAIN: (Duration, u32) = (Duration::from_millis(300), 2);
 /// A suspicion that rests on a hint is over when it has not been confirmed by then.
 const HINT_LASTS: Duration = Duration::from_secs(1);
 
@@ -78,8 +77,14 @@ pub(super) struct Failing {
 }
 
 /// That a server lived in a suspicion against it.
+///
+/// Between the answers to its clients, of which many are missing, a rate limit may meet its probes, which looks like death.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cleared {
+    /// When the suspicion ended.
+    ended: MonotonicTime,
+    /// How many there were, each soon after another.
+    chain: u32,
     /// When the last burst began that was answered.
     alive: MonotonicTime,
     /// When answers had begun to be missing, and how many had left.
@@ -87,9 +92,28 @@ pub(super) struct Cleared {
 }
 
 impl Cleared {
-    /// Whether it is about what is seen now: it was just then, or answers have been missing ever since.
+    /// Whether it is about the loss that is seen now: there are several just now, or answers have been missing ever since.
     pub(super) fn is_of_now(&self, now: MonotonicTime, assessment: &Assessment) -> bool {
-        now.since(self.alive) <= CLEARED_LASTS || assessment.loss_before_silence >= assessment.suspicion_threshold / 2.0
+        let (_, many) = CHAIN;
+        self.is_recent(now) && self.chain >= many
+            || assessment.loss_before_silence >= assessment.suspicion_threshold / 2.0
+    }
+
+    fn is_recent(&self, now: MonotonicTime) -> bool {
+        let (soon, _) = CHAIN;
+        now.since(self.ended) <= soon
+    }
+
+    /// What a suspicion that began after this one, and ends now, leaves behind.
+    pub(super) fn followed_by(before: Option<Self>, doubt: &Doubt, now: MonotonicTime) -> Option<Self> {
+        let alive = doubt.alive?;
+        let before = before.filter(|before| before.is_recent(doubt.since));
+        Some(Self {
+            ended: now,
+            chain: before.map_or(1, |before| before.chain.saturating_add(1)),
+            alive,
+            origin: before.map_or(doubt.origin, |before| before.origin),
+        })
     }
 }
 
@@ -141,14 +165,6 @@ impl Doubt {
         if stood_still && !self.overload && self.cause == Cause::Evidence {
             self.paused = self.paused.max(Some(self.silence));
         }
-    }
-
-    /// What a suspicion that begins soon should know of this one.
-    pub(super) fn cleared(&self) -> Option<Cleared> {
-        self.alive.map(|alive| Cleared {
-            alive,
-            origin: self.origin,
-        })
     }
 
     /// Answers have left since it began.
@@ -224,7 +240,7 @@ impl Doubt {
             self.note_pause();
             self.failing = None;
             self.alive = self.alive.max(Some(began));
-        } else if burst.is_failed()
+        } else if (burst.is_failed() || !veto && burst.is_whole())
             && began >= self.since
             // A server that was stalled with the whole machine for most of the time had none to answer in.
             && self.stalled * 2 <= burst.finished_at.since(began)
