@@ -1,4 +1,4 @@
-//! How far a long replay is, for who waits for it.
+//! How far something long is, for who waits for it.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -7,50 +7,60 @@ use std::{
 
 /// Often enough to be seen to move.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// The clock is not read for each packet.
-const PACKETS: u64 = 1 << 12;
+/// The clock is not read for each of what goes by.
+const AT_ONCE: u64 = 1 << 12;
 
 /// A line on stderr that is overwritten, and taken away at the end.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     is_wanted: bool,
     is_shown: bool,
     next: Instant,
+    /// What is counted.
+    what: &'static str,
     total: u64,
 }
 
 impl Progress {
-    /// Tells of a file of `total` bytes (0: nobody knows), if there is somebody to read it.
-    pub(super) fn on_stderr(total: u64) -> Self {
+    /// Tells how many of `what` have gone by of a file of `total` bytes (0: nobody knows), if there is somebody to read it.
+    pub(crate) fn on_stderr(what: &'static str, total: u64) -> Self {
         Self {
             is_wanted: io::stderr().is_terminal(),
             is_shown: false,
             next: Instant::now() + INTERVAL,
+            what,
             total,
         }
     }
 
-    /// So many packets and bytes have gone by.
-    pub(super) fn tell(&mut self, packets: u64, bytes: u64) {
-        if !self.is_wanted || !packets.is_multiple_of(PACKETS) || Instant::now() < self.next {
+    /// So many have gone by, and bytes.
+    pub(crate) fn tell(&mut self, count: u64, bytes: u64) {
+        if !self.is_wanted || !count.is_multiple_of(AT_ONCE) || Instant::now() < self.next {
             return;
         }
         self.next = Instant::now() + INTERVAL;
         self.is_shown = true;
+        let what = self.what;
         // It is for comfort: a terminal that went away is no reason to stop.
         let _ = match (bytes * 100).checked_div(self.total) {
-            Some(percent) => write!(io::stderr(), "\r{packets} packets, {percent} %"),
-            None => write!(io::stderr(), "\r{packets} packets"),
+            Some(percent) => write!(io::stderr(), "\r{count} {what}, {percent} %"),
+            None => write!(io::stderr(), "\r{count} {what}"),
         };
+    }
+
+    /// Takes the line away, before something else is written there.
+    pub(crate) fn clear(&mut self) {
+        if self.is_shown {
+            /// Back to the start of the line, and empty to its end.
+            const ERASE: &str = "\r\x1b[K";
+            let _ = write!(io::stderr(), "{ERASE}");
+            self.is_shown = false;
+        }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.is_shown {
-            /// Back to the start of the line, and empty to its end.
-            const ERASE: &str = "\r\x1b[K";
-            let _ = write!(io::stderr(), "{ERASE}");
-        }
+        self.clear();
     }
 }
