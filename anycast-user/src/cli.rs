@@ -223,7 +223,8 @@ fn at_least(least: Duration, text: &str) -> Result<Duration, String> {
 /// A time as a recording has it: milliseconds from 0 on.
 fn moment(text: &str) -> Result<MonotonicTime, String> {
     let milliseconds: f64 = text.parse().map_err(|_| "not a number of milliseconds".to_owned())?;
-    MonotonicTime::from_millis_f64(milliseconds).ok_or_else(|| "not a time of a recording: milliseconds from 0 on".to_owned())
+    MonotonicTime::from_millis_f64(milliseconds)
+        .ok_or_else(|| "not a time of a recording: milliseconds from 0 on".to_owned())
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Commands beside `run`: what is attached, and taking it away; recordings.
 
+mod explain;
+mod record;
 mod replay;
 
 use std::{
@@ -21,7 +23,7 @@ use crate::{
     net::LinkIndex,
 };
 
-pub use self::replay::replay;
+pub use self::{explain::explain, record::record, replay::replay};
 
 /// Prints what is pinned and attached, by all instances.
 pub fn attach_status(args: &AttachStatusArgs) -> Result<()> {
@@ -73,6 +75,15 @@ fn replay_config(file: Option<&Path>) -> Result<Config, ConfigError> {
     match file {
         Some(file) => Config::load_for_recording(file),
         None => Config::parse_for_recording("", Path::new("")),
+    }
+}
+
+/// What was told, or that whoever reads it has seen enough, as `head` has.
+fn told_unless_gone(told: Result<()>) -> Result<()> {
+    let kind = |error: &anyhow::Error| error.downcast_ref().map(io::Error::kind);
+    match told {
+        Err(error) if kind(&error) == Some(io::ErrorKind::BrokenPipe) => Ok(()),
+        told => told,
     }
 }
 

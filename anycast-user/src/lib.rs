@@ -20,6 +20,7 @@ pub mod net;
 pub mod policy;
 pub mod probe;
 mod progress;
+pub mod recorder;
 pub mod recording;
 pub mod replay;
 pub mod report;

@@ -36,8 +36,8 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Run(args) => run(&args),
         Command::Replay(args) => commands::replay(&args),
-        //Command::Explain(args) => commands::explain(&args),
-        _ => Ok(()),
+        Command::Explain(args) => commands::explain(&args),
+        Command::Record(args) => commands::record(&args),
         Command::AttachStatus(args) => commands::attach_status(&args),
         Command::Cleanup(args) => commands::cleanup(&args),
     };

@@ -7,8 +7,6 @@ use std::{
 
 /// Often enough to be seen to move.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// The clock is not read for each of what goes by.
-const AT_ONCE: u64 = 1 << 12;
 
 /// A line on stderr that is overwritten, and taken away at the end.
 #[derive(Debug)]
@@ -18,24 +16,28 @@ pub(crate) struct Progress {
     next: Instant,
     /// What is counted.
     what: &'static str,
+    /// The clock is read once for so many of them.
+    at_once: u64,
     total: u64,
 }
 
 impl Progress {
     /// Tells how many of `what` have gone by of a file of `total` bytes (0: nobody knows), if there is somebody to read it.
-    pub(crate) fn on_stderr(what: &'static str, total: u64) -> Self {
+    /// Whether it is time is asked once for `at_once` of them.
+    pub(crate) fn on_stderr(what: &'static str, at_once: u64, total: u64) -> Self {
         Self {
             is_wanted: io::stderr().is_terminal(),
             is_shown: false,
             next: Instant::now() + INTERVAL,
             what,
+            at_once,
             total,
         }
     }
 
     /// So many have gone by, and bytes.
     pub(crate) fn tell(&mut self, count: u64, bytes: u64) {
-        if !self.is_wanted || !count.is_multiple_of(AT_ONCE) || Instant::now() < self.next {
+        if !self.is_wanted || !count.is_multiple_of(self.at_once) || Instant::now() < self.next {
             return;
         }
         self.next = Instant::now() + INTERVAL;

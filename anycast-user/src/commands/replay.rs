@@ -1,11 +1,11 @@
 //! `replay`: what a daemon would have done with a recording, or what its programs count of a capture.
 
-use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 
 use anyhow::Result;
 use clap::{CommandFactory as _, error::ErrorKind as Usage};
 
-use super::replay_config;
+use super::{replay_config, told_unless_gone};
 use crate::{
     cli::{Cli, ReplayArgs},
     config::Config,
@@ -39,16 +39,7 @@ pub fn replay(args: &ReplayArgs) -> Result<()> {
             written.and_then(|()| stdout.flush()).map_err(Into::into)
         }
     };
-    match told {
-        // Whoever reads it has seen enough, as `head` has.
-        Err(error) if is_broken_pipe(&error) => Ok(()),
-        told => told,
-    }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let error = error.downcast_ref::<io::Error>();
-    error.is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    told_unless_gone(told)
 }
 
 /// Tells what happens as it does, and at the end what became of it.
@@ -60,7 +51,7 @@ fn samples(
     out: &mut impl Write,
 ) -> Result<()> {
     let mut replay = Replay::new(config);
-    let mut progress = Progress::on_stderr("samples", length);
+    let mut progress = Progress::on_stderr("samples", 1 << 12, length);
     let mut count = 0;
     while recording.replay_next(&mut replay)? {
         count += 1;

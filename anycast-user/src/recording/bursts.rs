@@ -74,7 +74,12 @@ impl Bursts {
     /// The first result that is there by `now`, and since when.
     pub(super) fn next_result(&mut self, now: MonotonicTime) -> Option<(MonotonicTime, Probed)> {
         let there = |(_, burst): &(usize, &UnderWay)| burst.open == 0 && burst.due <= now;
-        let (index, _) = self.0.iter().enumerate().filter(there).min_by_key(|(_, burst)| burst.due)?;
+        let (index, _) = self
+            .0
+            .iter()
+            .enumerate()
+            .filter(there)
+            .min_by_key(|(_, burst)| burst.due)?;
         let burst = self.0.remove(index);
         Some((burst.due, burst.result()))
     }

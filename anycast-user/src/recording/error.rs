@@ -83,7 +83,9 @@ impl LineError {
     /// What the parser has to say. It names the place as it knows it: always line 1.
     pub(super) fn from_json(error: &serde_json::Error) -> Self {
         let text = error.to_string();
-        let problem = text.rsplit_once(" at line ").map_or(text.as_str(), |(problem, _)| problem);
+        let problem = text
+            .rsplit_once(" at line ")
+            .map_or(text.as_str(), |(problem, _)| problem);
         if error.is_data() {
             return Self::Sample(problem.to_owned());
         }

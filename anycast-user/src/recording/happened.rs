@@ -25,7 +25,9 @@ impl Happened {
     /// `evidence` and `threshold`.
     #[must_use]
     pub fn to_json(&self, names: &Names) -> Value {
-        let Self { event, service, view, .. } = self;
+        let Self {
+            event, service, view, ..
+        } = self;
         let described = Described { event, names };
         let Value::Object(mut line) = described.to_json() else {
             return Value::Null; // It is an object.
@@ -46,7 +48,11 @@ impl Happened {
     #[must_use]
     pub fn to_words(&self, names: &Names) -> String {
         let event = &self.event;
-        format!("{:>12.3} s  {}", event.at.as_millis_f64() / 1e3, Described { event, names })
+        format!(
+            "{:>12.3} s  {}",
+            event.at.as_millis_f64() / 1e3,
+            Described { event, names }
+        )
     }
 }
 

@@ -16,7 +16,9 @@ use super::{
 /// Reads one line, or says what is wrong with it.
 pub(super) fn parse(line: &[u8]) -> Result<Sample<'_>, LineError> {
     let sample = serde_json::from_slice::<Whole<'_>>(line);
-    sample.map(|Whole(sample)| sample).map_err(|error| LineError::from_json(&error))
+    sample
+        .map(|Whole(sample)| sample)
+        .map_err(|error| LineError::from_json(&error))
 }
 
 /// A sample, to be read by serde.
@@ -63,11 +65,7 @@ impl<'line> Visitor<'line> for SampleReader {
     }
 }
 
-fn counter<'line, A: MapAccess<'line>>(
-    slot: &mut Option<u64>,
-    key: &'static str,
-    map: &mut A,
-) -> Result<(), A::Error> {
+fn counter<'line, A: MapAccess<'line>>(slot: &mut Option<u64>, key: &'static str, map: &mut A) -> Result<(), A::Error> {
     once(slot, key, map.next_value_seed(Counter(key))?)
 }
 

@@ -80,7 +80,11 @@ mod tests {
         for magic in CAPTURES {
             assert_eq!(Kind::of(&magic), Kind::Capture);
         }
-        assert_eq!(Kind::of(&[0x1f, 0x8b, 8, 0]), Kind::Capture, "which says that it is compressed");
+        assert_eq!(
+            Kind::of(&[0x1f, 0x8b, 8, 0]),
+            Kind::Capture,
+            "which says that it is compressed"
+        );
         for text in ["{\"t_", "\n{\"t", "\r\n\r\n", "[{", "", "oops"] {
             assert_eq!(Kind::of(text.as_bytes()), Kind::Samples, "{text:?}");
         }

@@ -153,7 +153,11 @@ mod tests {
     fn a_service_is_found_by_its_name_and_address() {
         let layout = layout(TWO_LINKS);
         let found = |name: &str| layout.find(name).map(|Configured { link, service }| (link, service));
-        assert_eq!(found("dns"), Some((0, 0)), "where no service is named there is DNS, at any address");
+        assert_eq!(
+            found("dns"),
+            Some((0, 0)),
+            "where no service is named there is DNS, at any address"
+        );
         assert_eq!(found("dns@198.51.100.1"), Some((0, 0)));
         assert_eq!(found("ntp"), Some((1, 1)));
         assert_eq!(found("ntp@192.0.2.123"), Some((1, 1)));

@@ -67,7 +67,10 @@ mod tests {
         assert!(text.starts_with(b"{\"t_ms\":12345.678,") && text.ends_with(b"}\n"));
         let sample = Sample::parse(&text).unwrap();
         assert_eq!(sample.at, MonotonicTime(12_345_678_000));
-        assert_eq!((&*sample.service, sample.queries, sample.answers), (line.service, 1, u64::MAX));
+        assert_eq!(
+            (&*sample.service, sample.queries, sample.answers),
+            (line.service, 1, u64::MAX)
+        );
         assert_eq!((sample.packets, sample.hints, sample.servfails), (3, 4, 5));
         assert_eq!((sample.probe_answered, sample.probe_refused), (6, 7));
     }

@@ -175,11 +175,18 @@ mod tests {
 
     #[test]
     fn lines_of_many_buffers_are_whole() {
-        let text: Vec<String> = (0..100_000).map(|number| format!("{number:>0$}", number % 40)).collect();
+        let text: Vec<String> = (0..100_000)
+            .map(|number| format!("{number:>0$}", number % 40))
+            .collect();
         let bytes = text.join("\n");
         let found = lines(bytes.as_bytes(), READ_BYTES);
         assert_eq!(found.len(), text.len());
-        assert!(found.iter().zip(&text).all(|(found, text)| found.as_deref() == Some(text.as_bytes())));
+        assert!(
+            found
+                .iter()
+                .zip(&text)
+                .all(|(found, text)| found.as_deref() == Some(text.as_bytes()))
+        );
     }
 
     #[test]

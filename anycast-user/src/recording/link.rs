@@ -111,7 +111,11 @@ impl Link {
     /// Services with what is thought of them now.
     pub(super) fn services(&self) -> impl Iterator<Item = (&ServiceName, &Service, View)> {
         let judged = self.services.iter().zip(self.engine.views());
-        self.names.services.iter().zip(judged).map(|(name, (service, view))| (name, service, view))
+        self.names
+            .services
+            .iter()
+            .zip(judged)
+            .map(|(name, (service, view))| (name, service, view))
     }
 
     /// Everything behind the present judgement of a service.

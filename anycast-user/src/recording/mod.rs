@@ -10,6 +10,7 @@
 
 mod bursts;
 mod error;
+mod explain;
 mod happened;
 mod json;
 mod kind;
@@ -27,11 +28,12 @@ mod summary;
 
 pub use self::{
     error::{LineError, RecordingError},
+    explain::Explained,
     happened::Happened,
     kind::{Input, Kind},
     line::Line,
     reader::Recording,
-    replay::{Place, Replay},
+    replay::Replay,
     sample::Sample,
     service::Tally,
     summary::{ServiceSummary, Summary},

@@ -80,7 +80,10 @@ impl<'line> Rest<'line> {
 
     /// What is left of a text in quotes, if it is ASCII without escapes.
     fn text(&mut self) -> Option<&'line str> {
-        let length = self.0.iter().position(|&byte| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\'))?;
+        let length = self
+            .0
+            .iter()
+            .position(|&byte| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\'))?;
         let (text, rest) = self.0.split_at_checked(length)?;
         self.0 = rest.strip_prefix(b"\"")?;
         str::from_utf8(text).ok()

@@ -9,6 +9,7 @@ use super::{
     LineError, RecordingError, Replay, Sample,
     lines::{Lines, Next},
 };
+use crate::clock::MonotonicTime;
 
 /// A recording that is being read. Takes bounded memory, however long it and its lines are.
 #[derive(Debug)]
@@ -66,7 +67,12 @@ impl<R: Read> Recording<R> {
 
     /// Hands the next sample to `replay`; false at the end.
     pub fn replay_next(&mut self, replay: &mut Replay) -> Result<bool, RecordingError> {
-        let Some(sample) = self.next_sample()? else {
+        self.replay_next_until(replay, MonotonicTime(u64::MAX))
+    }
+
+    /// The same for samples up to a time; false at the first one after it.
+    pub fn replay_next_until(&mut self, replay: &mut Replay, end: MonotonicTime) -> Result<bool, RecordingError> {
+        let Some(sample) = self.next_sample()?.filter(|sample| sample.at <= end) else {
             return Ok(false);
         };
         let taken = replay.take(&sample);

@@ -2,8 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::{Happened, LineError, SERVICES_MAX, Sample, Summary, layout::{Layout, LinkPlan}, link::Link};
-use crate::{clock::MonotonicTime, config::Config, engine::Explanation, event::Names};
+use super::{
+    Explained, Happened, LineError, SERVICES_MAX, Sample, Summary,
+    layout::{Layout, LinkPlan},
+    link::Link,
+};
+use crate::{clock::MonotonicTime, config::Config, event::Names};
 
 /// A replay under way. Pure: samples in, events out. A link has an engine of its own, whose ticks are the times of its
 /// samples; links go down and up as soon as that is ordered.
@@ -24,7 +28,7 @@ pub struct Replay {
 
 /// Where a service is: its link, and its index there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+struct Place {
     link: usize,
     service: usize,
 }
@@ -97,21 +101,29 @@ impl Replay {
         self.links.get(link).map(Link::names)
     }
 
-    /// The services so far, in the order of the recording.
-    pub fn services(&self) -> impl Iterator<Item = (&str, Place)> {
-        self.order.iter().map(|(name, place)| (name.as_str(), *place))
-    }
-
-    /// Everything behind the present judgement of a service.
-    #[must_use]
-    pub fn explanation(&self, place: Place) -> Option<Explanation> {
-        self.links.get(place.link)?.explanation(place.service)
+    /// Why each service is judged as it is now, in the order of the recording.
+    pub fn explain(&self) -> impl Iterator<Item = Explained> {
+        self.order.iter().filter_map(|(name, place)| {
+            let link = self.links.get(place.link)?;
+            Some(Explained {
+                service: name.clone(),
+                link: link.name().to_owned(),
+                at: link.latest(),
+                explanation: link.explanation(place.service)?,
+                acts: self.layout.settings().armed,
+            })
+        })
     }
 
     /// What became of it, as far as it has come.
     #[must_use]
     pub fn summary(&self) -> Summary {
-        Summary::of(self.samples, self.span, &self.links, self.order.iter().map(|(_, place)| (place.link, place.service)))
+        Summary::of(
+            self.samples,
+            self.span,
+            &self.links,
+            self.order.iter().map(|(_, place)| (place.link, place.service)),
+        )
     }
 
     /// Judges what waits and is of an earlier time than `at`.

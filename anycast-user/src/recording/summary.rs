@@ -139,10 +139,17 @@ impl fmt::Display for Summary {
             write!(f, " over {lasted:.3} s, to {:.3} s", to.as_millis_f64() / 1e3)?;
         }
         writeln!(f, "\n")?;
-        write!(f, "{}", Table::new(COLUMNS, self.services.iter().map(ServiceSummary::cells)))?;
+        write!(
+            f,
+            "{}",
+            Table::new(COLUMNS, self.services.iter().map(ServiceSummary::cells))
+        )?;
         let resets = self.sum(|tally| tally.resets);
         if resets > 0 {
-            writeln!(f, "\ncounters ran backwards {resets} times: those services were watched from zero then")?;
+            writeln!(
+                f,
+                "\ncounters ran backwards {resets} times: those services were watched from zero then"
+            )?;
         }
         Ok(())
     }

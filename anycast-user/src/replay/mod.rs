@@ -24,12 +24,12 @@ use anycast_ebpf::{
     packet::{self, Direction, Tunnels},
 };
 
+use self::frame::Frames;
 pub use self::{
     error::ReplayError,
     outcome::{Outcome, ServiceOutcome},
     services::ReplayedService,
 };
-use self::frame::Frames;
 use crate::{
     capture::{Capture, Packet},
     config::Config,
@@ -53,7 +53,7 @@ pub fn run(file: &Path, input: impl Read, length: u64, config: &Config) -> Resul
     };
     let mut capture = Capture::open(BufReader::with_capacity(READ_BYTES, input)).map_err(read)?;
     let mut replay = Replay::new(services, config.encapsulation)?;
-    let mut progress = Progress::on_stderr("packets", length);
+    let mut progress = Progress::on_stderr("packets", 1 << 12, length);
     loop {
         let bytes_read = capture.bytes_read();
         let Some(packet) = capture.next_packet().map_err(read)? else {

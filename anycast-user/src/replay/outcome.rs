@@ -116,7 +116,11 @@ impl fmt::Display for Outcome {
             writeln!(f, "from {} to {}", Utc(first), Utc(last))?;
         }
         writeln!(f)?;
-        write!(f, "{}", Table::new(COLUMNS, self.services.iter().map(ServiceOutcome::cells)))?;
+        write!(
+            f,
+            "{}",
+            Table::new(COLUMNS, self.services.iter().map(ServiceOutcome::cells))
+        )?;
         writeln!(f)?;
         for ServiceOutcome { service, counted } in &self.services {
             if counted.answers > 0 {

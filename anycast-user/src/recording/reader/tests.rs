@@ -18,7 +18,10 @@ fn read(text: &str) -> Result<Vec<(u64, u64)>, String> {
 #[test]
 fn ends_of_lines_and_lines_without_text_are_as_one_likes() {
     let later = LINE.replace("1,", "2,");
-    assert_eq!(read(&format!("\n  \n{LINE}\r\n\r\n{later}")), Ok(vec![(1, 10), (2, 10)]));
+    assert_eq!(
+        read(&format!("\n  \n{LINE}\r\n\r\n{later}")),
+        Ok(vec![(1, 10), (2, 10)])
+    );
     assert_eq!(read(""), Ok(vec![]));
 }
 
@@ -30,7 +33,10 @@ fn what_is_wrong_is_told_with_file_and_line() {
     assert!(error.starts_with("test.jsonl:2: `queries` is missing"), "{error}");
     let long = format!("{LINE}\n{}\n", "x".repeat(LINE_BYTES_MAX + 1));
     let error = read(&long).unwrap_err();
-    assert!(error.starts_with("test.jsonl:2: it is longer than 65536 bytes"), "{error}");
+    assert!(
+        error.starts_with("test.jsonl:2: it is longer than 65536 bytes"),
+        "{error}"
+    );
     let error = read("{\"t_ms\": 1, \"service\": \"\u{1f}\"}").unwrap_err();
     assert!(error.starts_with("test.jsonl:1: "), "{error}");
 }

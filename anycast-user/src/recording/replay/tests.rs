@@ -74,14 +74,23 @@ fn a_black_hole_is_withdrawn_and_comes_back() {
     let withdrawn = world.times("withdraw");
     assert_eq!(withdrawn.len(), 1);
     assert!((3030.0..3050.0).contains(&withdrawn[0]), "{withdrawn:?}");
-    assert_eq!((world.times("link_down"), world.times("announce").len()), (withdrawn, 1));
+    assert_eq!(
+        (world.times("link_down"), world.times("announce").len()),
+        (withdrawn, 1)
+    );
     for line in &world.told {
         for key in ["t_ms", "event", "service", "state", "reason", "evidence", "threshold"] {
             assert!(!line[key].is_null(), "{key} in {line}");
         }
-        assert_eq!((line["service"].as_str(), line.get("address")), (Some("dns"), None), "{line}");
+        assert_eq!(
+            (line["service"].as_str(), line.get("address")),
+            (Some("dns"), None),
+            "{line}"
+        );
     }
-    let [service] = &summary.services[..] else { panic!("{summary:?}") };
+    let [service] = &summary.services[..] else {
+        panic!("{summary:?}")
+    };
     assert_eq!((summary.samples, summary.announcements), (19_000, 1));
     assert_eq!((service.tally.queries, service.tally.answers), (189_990, 179_990));
     assert_eq!((service.tally.withdrawals, service.tally.would_withdraw), (1, 0));
@@ -93,7 +102,10 @@ fn who_says_observe_is_told_what_would_have_been() {
     let mut world = World::new("armed = false", &["dns"]);
     world.run(3000, |_| true).run(1000, |_| false);
     let summary = world.end();
-    assert_eq!((world.times("withdraw").len(), world.times("would_withdraw").len()), (0, 1));
+    assert_eq!(
+        (world.times("withdraw").len(), world.times("would_withdraw").len()),
+        (0, 1)
+    );
     assert_eq!(summary.services[0].tally.would_withdraw, 1);
 }
 
@@ -105,7 +117,10 @@ fn probes_that_are_answered_keep_the_route() {
         world.at += 1;
         world.counted[0].1 += 10;
         let (_, queries, answers) = world.counted[0];
-        let line = format!(r#"{{"t_ms":{},"service":"dns","queries":{queries},"answers":{answers}}}"#, world.at);
+        let line = format!(
+            r#"{{"t_ms":{},"service":"dns","queries":{queries},"answers":{answers}}}"#,
+            world.at
+        );
         take(&mut world.replay, &line).unwrap();
     }
     assert_eq!(world.end().services[0].tally.withdrawals, 0);
@@ -118,7 +133,10 @@ fn a_reset_is_watched_from_zero() {
     world.counted[0] = ("dns", 0, 0);
     world.run(500, |_| true).run(400, |_| false);
     let summary = world.end();
-    assert_eq!((summary.services[0].tally.resets, summary.services[0].tally.withdrawals), (1, 0));
+    assert_eq!(
+        (summary.services[0].tally.resets, summary.services[0].tally.withdrawals),
+        (1, 0)
+    );
     assert_eq!(summary.services[0].state.name(), "unarmed");
 }
 
@@ -140,12 +158,27 @@ const TOGETHER: &str = r#"
 fn services_of_a_link_are_judged_together() {
     let mut world = World::new(TOGETHER, &["one", "two", "other"]);
     world.run(3000, |_| true).run(200, |service| service != "one");
-    assert_eq!((world.times("withdraw").len(), world.times("refuse").len()), (0, 1), "the other lives");
+    assert_eq!(
+        (world.times("withdraw").len(), world.times("refuse").len()),
+        (0, 1),
+        "the other lives"
+    );
     world.run(200, |service| service == "other");
     let summary = world.end();
     assert_eq!(world.times("withdraw").len(), 1);
-    let states: Vec<_> = summary.services.iter().map(|service| (service.link.as_str(), service.state.name())).collect();
-    assert_eq!(states, [("anycast0", "withdrawn"), ("anycast0", "withdrawn"), ("other", "healthy")]);
+    let states: Vec<_> = summary
+        .services
+        .iter()
+        .map(|service| (service.link.as_str(), service.state.name()))
+        .collect();
+    assert_eq!(
+        states,
+        [
+            ("anycast0", "withdrawn"),
+            ("anycast0", "withdrawn"),
+            ("other", "healthy")
+        ]
+    );
     assert_eq!(summary.to_json()["refusals"], 1);
 }
 
@@ -161,10 +194,19 @@ fn a_service_that_is_configured_and_not_recorded_is_not_dead() {
 fn addresses_of_a_service_that_come_to_be_known_are_services_of_its_link() {
     let config = "[[link]]\nname = \"anycast0\"\n";
     let mut world = World::new(config, &["dns@192.0.2.53", "dns@2001:db8::53"]);
-    world.run(3000, |_| true).run(500, |service| service != "dns@2001:db8::53");
+    world
+        .run(3000, |_| true)
+        .run(500, |service| service != "dns@2001:db8::53");
     let summary = world.end();
-    let services: Vec<_> = summary.services.iter().map(|service| (&*service.service, &*service.link)).collect();
-    assert_eq!(services, [("dns@192.0.2.53", "anycast0"), ("dns@2001:db8::53", "anycast0")]);
+    let services: Vec<_> = summary
+        .services
+        .iter()
+        .map(|service| (&*service.service, &*service.link))
+        .collect();
+    assert_eq!(
+        services,
+        [("dns@192.0.2.53", "anycast0"), ("dns@2001:db8::53", "anycast0")]
+    );
     assert_eq!(world.told.iter().filter(|line| line["event"] == "withdraw").count(), 1);
     assert_eq!(summary.services[0].state, summary.services[1].state);
 }
@@ -189,7 +231,10 @@ fn there_are_no_more_services_than_a_daemon_can_have() {
     }
     take(&mut replay, &line(0)).unwrap();
     let error = take(&mut replay, &line(SERVICES_MAX)).unwrap_err();
-    assert!(matches!(&error, LineError::TooManyServices(name) if name == "s384"), "{error}");
+    assert!(
+        matches!(&error, LineError::TooManyServices(name) if name == "s384"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -198,5 +243,8 @@ fn nothing_recorded_is_nothing_told() {
     replay.finish();
     assert!(replay.take_news().is_empty());
     let summary = replay.summary().to_json();
-    assert_eq!((&summary["samples"], &summary["from_ms"]), (&Value::from(0), &Value::Null));
+    assert_eq!(
+        (&summary["samples"], &summary["from_ms"]),
+        (&Value::from(0), &Value::Null)
+    );
 }

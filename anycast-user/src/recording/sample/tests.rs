@@ -10,8 +10,16 @@ fn with(key: &str, value: &str) -> Result<Sample<'static>, String> {
     let own = if ["t_ms", "service", "queries", "answers"].contains(&key) {
         let values = ["1.5", "\"dns\"", "10", "9"].map(|value| format!(": {value}"));
         let [time, service, queries, answers] = values;
-        let kept = [("t_ms", time), ("service", service), ("queries", queries), ("answers", answers)];
-        let kept = kept.iter().filter(|(of, _)| *of != key).map(|(of, value)| format!(", \"{of}\"{value}"));
+        let kept = [
+            ("t_ms", time),
+            ("service", service),
+            ("queries", queries),
+            ("answers", answers),
+        ];
+        let kept = kept
+            .iter()
+            .filter(|(of, _)| *of != key)
+            .map(|(of, value)| format!(", \"{of}\"{value}"));
         format!("{{\"{key}\": {value}{}}}", kept.collect::<String>())
     } else {
         line
@@ -32,9 +40,20 @@ fn what_is_left_out_has_its_default() {
 
 #[test]
 fn null_is_as_if_it_were_left_out() {
-    for key in ["packets", "hints", "servfails", "local_answers", "probe_answered", "probe_refused"] {
+    for key in [
+        "packets",
+        "hints",
+        "servfails",
+        "local_answers",
+        "probe_answered",
+        "probe_refused",
+    ] {
         let sample = with(key, "null").unwrap();
-        assert_eq!((sample.packets, sample.local_answers, sample.probe_answered), (10, None, 16), "{key}");
+        assert_eq!(
+            (sample.packets, sample.local_answers, sample.probe_answered),
+            (10, None, 16),
+            "{key}"
+        );
     }
     assert!(with("queries", "null").unwrap_err().contains("`queries` is missing"));
 }
@@ -43,7 +62,11 @@ fn null_is_as_if_it_were_left_out() {
 fn answers_of_a_burst_count_before_refusals() {
     let sample = parse(r#"{"t_ms":0,"service":"dns","queries":1,"answers":1,"probe_answered":12,"probe_refused":16}"#);
     assert_eq!(sample.unwrap().probe_refused, 4);
-    assert_eq!(with("probe_refused", "3").unwrap().probe_refused, 0, "all are answered by default");
+    assert_eq!(
+        with("probe_refused", "3").unwrap().probe_refused,
+        0,
+        "all are answered by default"
+    );
 }
 
 #[test]
@@ -52,7 +75,10 @@ fn numbers_that_are_whole_may_have_a_point() {
     assert_eq!(with("probe_answered", "1e1").unwrap().probe_answered, 10);
     assert_eq!(with("answers", "18446744073709551615").unwrap().answers, u64::MAX);
     assert_eq!(with("t_ms", "3").unwrap().at, MonotonicTime(3_000_000));
-    assert_eq!(with("t_ms", "1.7e12").unwrap().at, MonotonicTime(1_700_000_000_000_000_000));
+    assert_eq!(
+        with("t_ms", "1.7e12").unwrap().at,
+        MonotonicTime(1_700_000_000_000_000_000)
+    );
 }
 
 #[test]
@@ -73,7 +99,10 @@ fn what_makes_no_sense_is_refused_with_a_remedy() {
         ("probe_refused", "300", "`probe_refused` is 300; a burst has 16 probes"),
     ] {
         let error = with(key, value).unwrap_err();
-        assert!(error.contains(words) && !error.contains(" at line "), "{key} {value}: {error}");
+        assert!(
+            error.contains(words) && !error.contains(" at line "),
+            "{key} {value}: {error}"
+        );
     }
     let long = format!("\"{}\"", "x".repeat(256));
     assert!(with("service", &long).unwrap_err().contains("1 to 255 bytes"));
@@ -82,7 +111,10 @@ fn what_makes_no_sense_is_refused_with_a_remedy() {
 #[test]
 fn broken_json_is_told_with_its_column() {
     let error = parse(r#"{"t_ms": 1, "service": "dns", "queries": 1"#).unwrap_err();
-    assert!(error.starts_with("broken JSON at column 42: EOF while parsing an object"), "{error}");
+    assert!(
+        error.starts_with("broken JSON at column 42: EOF while parsing an object"),
+        "{error}"
+    );
     assert!(parse("{}").unwrap_err().contains("`queries` is missing"));
     assert!(parse("[1]").unwrap_err().contains("expected an object with t_ms"));
     assert!(parse("oops").unwrap_err().starts_with("broken JSON at column 1"));
@@ -92,7 +124,8 @@ fn broken_json_is_told_with_its_column() {
 
 #[test]
 fn the_first_unknown_key_is_remembered() {
-    let sample = parse(r#"{"t_ms":1,"service":"d\"s","probe_answred":{"a":[1]},"queries":1,"answers":1,"x":null}"#).unwrap();
+    let sample =
+        parse(r#"{"t_ms":1,"service":"d\"s","probe_answred":{"a":[1]},"queries":1,"answers":1,"x":null}"#).unwrap();
     assert_eq!(sample.unknown.as_deref(), Some("probe_answred"));
     assert_eq!(sample.service, "d\"s");
 }
