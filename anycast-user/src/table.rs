@@ -32,11 +32,12 @@ impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
             for (column, (cell, numbers)) in row.iter().zip(self.numbers).enumerate() {
                 let width = widest(column);
                 let gap = if column == 0 { "" } else { "  " };
-                line += &if numbers {
+                let cell = if numbers {
                     format!("{gap}{cell:>width$}")
                 } else {
                     format!("{gap}{cell:<width$}")
                 };
+                line.push_str(&cell);
             }
             writeln!(f, "{}", line.trim_end())?;
         }

@@ -37,12 +37,11 @@ pub fn record(args: &RecordArgs) -> Result<()> {
     };
     let place = place(pins.as_ref(), Some(&config));
     let (observed, services) = observe(&config, bpffs(&place).ok_or(RecorderError::Unpinned)?)?;
-    match observed.daemon {
-        Some(process) => tracing::info!("recording what process {process} reads into {}", out.display()),
-        None => tracing::warn!(
-            "no daemon is to be seen here; recording what its programs count into {}",
-            out.display()
-        ),
+    let file = out.display();
+    if let Some(process) = observed.daemon {
+        tracing::info!("recording what process {process} reads into {file}");
+    } else {
+        tracing::warn!("no daemon is to be seen here; recording what its programs count into {file}");
     }
     let ended = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -62,11 +61,9 @@ pub fn record(args: &RecordArgs) -> Result<()> {
     };
     let recorded = recorder::record(&observed, &plan, (out, *force), &ended)?;
     tracing::info!(
-        "{} samples in {} ({} bytes); `anycast-probe replay {}` tells what a daemon makes of them",
+        "{} samples in {file} ({} bytes); `anycast-probe replay {file}` tells what a daemon makes of them",
         recorded.samples,
-        out.display(),
-        recorded.bytes,
-        out.display()
+        recorded.bytes
     );
     Ok(())
 }

@@ -40,6 +40,7 @@ impl Line<'_> {
 }
 
 /// To the microsecond: finer is no clock of this, and the digits would be half of the line.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
 fn milliseconds<S: Serializer>(at: &MonotonicTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((at.0 / 1000) as f64 / 1e3)
 }
