@@ -13,7 +13,10 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use anycast_tests::{binaries::Binaries, prerequisite};
+use anycast_tests::{
+    binaries::{Binaries, prerequisites},
+    prerequisite,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -78,7 +81,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Option<Self> {
-        let binaries = prerequisite("recordings", Binaries::find())?;
+        let binaries = prerequisite("recordings", prerequisites(&[]))?;
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("quick.toml"), QUICK).unwrap();
         Some(Self { binaries, directory })
@@ -278,6 +281,8 @@ fn nothing_is_needed_but_the_file() {
         .spawn()
         .unwrap();
     let output = command.stdin(cat.stdout.take().unwrap()).output().unwrap();
+    // It holds the other end of the pipe.
+    drop(command);
     cat.wait().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && stderr.is_empty(), "{stderr}");

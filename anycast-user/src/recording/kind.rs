@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, Cursor, Read},
+    os::fd::AsFd as _,
     path::Path,
 };
 
@@ -46,7 +47,7 @@ impl Input {
             file: file.to_owned(),
             source,
         };
-        let mut input = File::open(file).map_err(opened)?;
+        let mut input = open(file).map_err(opened)?;
         let length = input.metadata().map_err(opened)?.len();
         let mut head = Vec::new();
         input.by_ref().take(HEAD_BYTES).read_to_end(&mut head).map_err(opened)?;
@@ -56,6 +57,14 @@ impl Input {
             reader: Cursor::new(head).chain(input),
         })
     }
+}
+
+/// Opens `file`. What is there already is not opened anew: a pipe may be somebody else's.
+fn open(file: &Path) -> io::Result<File> {
+    if file == Path::new("/dev/stdin") {
+        return io::stdin().as_fd().try_clone_to_owned().map(File::from);
+    }
+    File::open(file)
 }
 
 impl Kind {
