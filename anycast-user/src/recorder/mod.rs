@@ -6,6 +6,7 @@
 mod error;
 mod output;
 mod probes;
+mod rows;
 
 use std::{
     net::SocketAddr,
@@ -20,7 +21,11 @@ use nix::{
 };
 
 pub use self::error::RecorderError;
-use self::{output::Output, probes::Probes};
+use self::{
+    output::Output,
+    probes::Probes,
+    rows::{Row, Rows},
+};
 use crate::{
     clock::MonotonicTime,
     config::has_probe,
@@ -72,6 +77,7 @@ pub fn record(
         observed,
         output: Output::create(out, force, start)?,
         services: Service::all(plan, start),
+        rows: Rows::default(),
         window: ProbeWindow::new(),
         samples: 0,
     };
@@ -99,7 +105,7 @@ pub fn record(
     }
     drop(progress);
     // Also what came before an error.
-    let flushed = recorder.output.flush();
+    let flushed = recorder.finish();
     if let Some(prober) = prober {
         prober.stop();
     }
@@ -114,6 +120,7 @@ struct Recorder<'a> {
     observed: &'a Observed,
     output: Output,
     services: Vec<Service>,
+    rows: Rows,
     window: Option<ProbeWindow>,
     samples: u64,
 }
@@ -146,57 +153,85 @@ impl Service {
 }
 
 impl Recorder<'_> {
-    /// A line for each service.
+    /// A sample of each service, and lines for those that need not wait any more.
     fn sample(&mut self, now: MonotonicTime, prober: Option<&Prober>) -> Result<(), RecorderError> {
         let Self {
             observed,
-            output,
             services,
+            rows,
             window,
-            samples,
+            ..
         } = self;
         for result in prober.iter().flat_map(|prober| prober.results.try_iter()) {
             if let (Some(window), Some(slowest)) = (window.as_mut(), result.slowest_round_trip) {
                 window.learn(slowest);
             }
-            let service = services.get_mut(result.request.id as usize);
-            if let Some(probes) = service.and_then(|service| service.probes.as_mut()) {
-                probes.result(&result);
+            let number = result.request.id as usize;
+            let asked = services.get_mut(number).and_then(|service| service.probes.as_mut());
+            if let Some(found) = asked.and_then(|asked| asked.result(&result)) {
+                rows.found(number, result.started_at, found);
             }
         }
-        for (index, service) in services.iter_mut().enumerate() {
-            let Some(counts) = observed.bank.counts(index) else {
+        for (number, service) in services.iter_mut().enumerate() {
+            let Some(counts) = observed.bank.counts(number) else {
                 continue;
             };
-            if let (Some(probes), Some(prober), Some(window)) = (&mut service.probes, prober, &window)
-                && probes.tick(now, &counts)
-            {
+            let mut row = Row {
+                at: now,
+                service: number,
+                counts,
+                found: None,
+                is_open: false,
+            };
+            if let (Some(probes), Some(prober), Some(window)) = (&mut service.probes, prober, &window) {
                 let request = BurstRequest {
-                    id: index as u64,
+                    id: number as u64,
                     service_address: service.address,
                     count: PROBES_IN_BURST,
                     window: window.now(),
                 };
-                if prober.try_request(request).is_ok() {
+                if probes.tick(now, &counts) && prober.try_request(request).is_ok() {
                     probes.sent(now);
                 }
+                row.found = probes.found();
+                row.is_open = probes.is_in_doubt();
+                if !row.is_open {
+                    rows.settle(number);
+                }
             }
-            let found = service.probes.as_ref().and_then(Probes::found);
-            let line = Line {
-                at: now,
-                service: &service.name,
-                queries: counts.queries,
-                answers: counts.answers,
-                packets: counts.packets,
-                hints: counts.hints,
-                servfails: counts.servfails,
-                probe_answered: found.map(|(answered, _)| answered),
-                probe_refused: found.map(|(_, refused)| refused),
-            };
-            line.write_to(output.lines());
-            *samples += 1;
+            rows.push(row);
         }
-        output.tick(now)
+        while let Some(row) = self.rows.next(now) {
+            self.write(&row);
+        }
+        self.output.tick(now)
+    }
+
+    fn write(&mut self, row: &Row) {
+        let Some(service) = self.services.get(row.service) else {
+            return;
+        };
+        let line = Line {
+            at: row.at,
+            service: &service.name,
+            queries: row.counts.queries,
+            answers: row.counts.answers,
+            packets: row.counts.packets,
+            hints: row.counts.hints,
+            servfails: row.counts.servfails,
+            probe_answered: row.found.map(|(answered, _)| answered),
+            probe_refused: row.found.map(|(_, refused)| refused),
+        };
+        line.write_to(self.output.lines());
+        self.samples += 1;
+    }
+
+    /// Writes what has waited until the end.
+    fn finish(&mut self) -> Result<(), RecorderError> {
+        for row in std::mem::take(&mut self.rows).rest() {
+            self.write(&row);
+        }
+        self.output.flush()
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use super::rows::Found;
 use crate::{clock::MonotonicTime, detect::Counts, policy::PROBES_IN_BURST, probe::BurstResult};
 
 /// Time between two bursts while queries come and no answer does.
 const URGENT_INTERVAL: Duration = Duration::from_millis(10);
+/// Time between two bursts while probes fail although clients are answered, or nobody asks.
+const DOUBT_INTERVAL: Duration = Duration::from_millis(100);
 /// Silence is urgent after so long with so many queries in it …
 const SILENCE: (Duration, u64) = (Duration::from_millis(5), 3);
 /// … or with a single one after this. A slow answer to one client is no reason to ask sixteen times.
@@ -21,7 +24,7 @@ pub(super) struct Probes {
     queries: u64,
     sent_at: Option<MonotonicTime>,
     under_way: bool,
-    found: Option<(u8, u8)>,
+    found: Option<Found>,
 }
 
 impl Probes {
@@ -56,10 +59,21 @@ impl Probes {
             silence >= long_enough && self.queries >= queries || silence >= LONG_SILENCE && self.queries > 0;
         let interval = if is_urgent {
             URGENT_INTERVAL.min(self.interval)
-        } else {
+        } else if self.is_whole() {
             self.interval
+        } else {
+            DOUBT_INTERVAL.min(self.interval)
         };
         !self.under_way && self.sent_at.is_none_or(|sent_at| now.since(sent_at) >= interval)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.found == Some((PROBES_IN_BURST, 0))
+    }
+
+    /// Whether the last burst may be no measure of the present: queries wait for an answer, or it was not answered whole.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.queries > 0 || !self.is_whole()
     }
 
     /// A burst was sent.
@@ -68,19 +82,18 @@ impl Probes {
         self.sent_at = Some(now);
     }
 
-    /// Takes what came of it. A burst that could not be sent whole says nothing.
-    pub(super) fn result(&mut self, result: &BurstResult) {
-        if result.late {
-            return;
+    /// Takes what came of it, late answers too. A burst that could not be sent whole says nothing.
+    pub(super) fn result(&mut self, result: &BurstResult) -> Option<Found> {
+        self.under_way &= result.late;
+        if result.sent < PROBES_IN_BURST {
+            return None;
         }
-        self.under_way = false;
-        if result.sent == PROBES_IN_BURST {
-            self.found = Some((result.answered, result.refused));
-        }
+        self.found = Some((result.answered, result.refused));
+        self.found
     }
 
     /// How many of the last burst were answered and refused, if there was one.
-    pub(super) fn found(&self) -> Option<(u8, u8)> {
+    pub(super) fn found(&self) -> Option<Found> {
         self.found
     }
 }
@@ -113,6 +126,7 @@ mod tests {
                 self.counts.queries += queries;
                 self.counts.answers += answers;
                 self.probes.under_way = false;
+                self.probes.found = Some((PROBES_IN_BURST, 0));
                 if self.probes.tick(self.now, &self.counts) {
                     self.probes.sent(self.now);
                     self.sent.push(self.now.0 / 1_000_000);
