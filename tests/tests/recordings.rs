@@ -1,10 +1,6 @@
 //! `anycast-probe replay` and `explain` of recorded samples, on the command line: no privilege, no interface, no BPF.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a helper of tests fails the test"
-)]
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
 use std::{
     fmt::Write as _,
