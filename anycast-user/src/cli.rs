@@ -4,8 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{MetricsListen, PinPlace, parse_duration, parse_floor};
-use crate::policy::FloorSettings;
+use crate::{
+    clock::MonotonicTime,
+    config::{MetricsListen, PinPlace, parse_duration, parse_floor},
+    policy::FloorSettings,
+};
 
 /// Withdraws an anycast route within milliseconds of its service's death, by watching the traffic itself.
 ///
@@ -23,8 +26,12 @@ pub struct Cli {
 pub enum Command {
     /// Watch the services of a link; without --arm (or `armed = true`) only say what would be done
     Run(RunArgs),
-    /// Push a capture through the kernel programs, on maps of their own, and print what they count
+    /// What would have been done: by a daemon on recorded samples; on a capture, print what the kernel programs count
     Replay(ReplayArgs),
+    /// Why a daemon would have acted, or not, at a moment of recorded samples
+    Explain(ExplainArgs),
+    /// Record what a running daemon reads: samples of its services' counters, as lines of JSON
+    Record(RecordArgs),
     /// Show which pinned programs are attached where, and who uses them
     AttachStatus(AttachStatusArgs),
     /// Take programs off the uplinks, and what they counted off the BPF file system
@@ -69,15 +76,78 @@ pub struct RunArgs {
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// The capture: pcap or pcapng, whatever its name
+    /// Recorded samples (JSON lines), or a capture (pcap or pcapng), whatever its name
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Configuration file (TOML) with the services
+    /// Configuration file (TOML); samples need none, and one without any [[link]] will do
     #[arg(long, value_name = "CONFIG")]
-    pub config: PathBuf,
-    /// What was counted as one JSON object
+    pub config: Option<PathBuf>,
+    /// Of samples, events as JSON lines and a summary as the last; of a capture, one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Recorded samples (JSON lines)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The moment, in the time of the recording
+    #[arg(long, value_name = "T_MS", value_parser = moment)]
+    pub at: MonotonicTime,
+    /// Only this service
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+    /// Configuration file (TOML) [default: every default, armed]
+    #[arg(long, value_name = "CONFIG")]
+    pub config: Option<PathBuf>,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `record`.
+#[derive(Debug, Args)]
+pub struct RecordArgs {
+    /// Where to write the samples; an existing file is left alone
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Write over an existing file
+    #[arg(long)]
+    pub force: bool,
+    /// Time between two samples
+    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = sample_interval)]
+    pub interval: Duration,
+    /// How long to record [default: until it is interrupted]
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// Time between two bursts of local probes (every 10 ms while queries come and no answer leaves), or off
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = probe_interval)]
+    pub probes: ProbeInterval,
+    /// The link that the daemon watches
+    #[arg(
+        long,
+        value_name = "NAME",
+        required_unless_present = "config",
+        conflicts_with = "config"
+    )]
+    pub link: Option<String>,
+    /// The configuration file that the daemon runs with
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The BPF file system that the daemon pins on [default: that of the configuration, or /sys/fs/bpf]
+    #[arg(long, value_name = "PATH")]
+    pub pins: Option<PinPlace>,
+}
+
+/// How often to probe, if at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeInterval {
+    /// Never.
+    Off,
+    /// So often.
+    Every(Duration),
 }
 
 /// Arguments of `attach-status`.
@@ -123,11 +193,38 @@ pub struct CleanupArgs {
 const REPORT_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 fn report_interval(text: &str) -> Result<Duration, String> {
+    at_least(REPORT_INTERVAL_MIN, text)
+}
+
+/// More often is no tick of a daemon.
+const SAMPLE_INTERVAL_MIN: Duration = Duration::from_micros(100);
+/// A burst takes a few milliseconds.
+const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(10);
+
+fn sample_interval(text: &str) -> Result<Duration, String> {
+    at_least(SAMPLE_INTERVAL_MIN, text)
+}
+
+fn probe_interval(text: &str) -> Result<ProbeInterval, String> {
+    match text {
+        "off" => Ok(ProbeInterval::Off),
+        text => at_least(PROBE_INTERVAL_MIN, text).map(ProbeInterval::Every),
+    }
+}
+
+fn at_least(least: Duration, text: &str) -> Result<Duration, String> {
     let interval = parse_duration(text).map_err(|error| error.to_string())?;
-    if interval < REPORT_INTERVAL_MIN {
-        return Err(format!("at least {REPORT_INTERVAL_MIN:?}"));
+    if interval < least {
+        return Err(format!("at least {least:?}"));
     }
     Ok(interval)
+}
+
+/// A time as a recording has it: milliseconds from 0 on.
+fn moment(text: &str) -> Result<MonotonicTime, String> {
+    let milliseconds: f64 = text.parse().map_err(|_| "not a number of milliseconds".to_owned())?;
+    MonotonicTime::from_millis_f64(milliseconds)
+        .ok_or_else(|| "not a time of a recording: milliseconds from 0 on".to_owned())
 }
 
 #[cfg(test)]

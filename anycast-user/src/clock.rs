@@ -47,6 +47,14 @@ impl MonotonicTime {
         Self(self.0.saturating_add(nanoseconds))
     }
 
+    /// The time `milliseconds` after the clock's start, to the nanosecond where a floating-point number can tell. `None` for
+    /// what is no such time: negative, not a number, or after 584 years.
+    #[must_use]
+    pub fn from_millis_f64(milliseconds: f64) -> Option<Self> {
+        let nanoseconds = (milliseconds * 1e6).round();
+        (milliseconds >= 0.0 && nanoseconds < u64::MAX as f64).then_some(Self(nanoseconds as u64))
+    }
+
     /// Milliseconds since the clock's start.
     #[must_use]
     pub fn as_millis_f64(self) -> f64 {

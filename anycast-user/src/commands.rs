@@ -1,4 +1,8 @@
-//! Commands beside `run`: what is attached, and taking it away.
+//! Commands beside `run`: what is attached, and taking it away; recordings.
+
+mod explain;
+mod record;
+mod replay;
 
 use std::{
     fmt::Write as _,
@@ -11,13 +15,15 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{AttachStatusArgs, CleanupArgs},
-    config::{Config, PinPlace},
+    config::{Config, ConfigError, PinPlace},
     datapath::{
         Attachment, Cleaned, Detached, Instance, PinnedInstance, PinsError, ProgramSummary, Which, cleanup as clean,
         inventory,
     },
     net::LinkIndex,
 };
+
+pub use self::{explain::explain, record::record, replay::replay};
 
 /// Prints what is pinned and attached, by all instances.
 pub fn attach_status(args: &AttachStatusArgs) -> Result<()> {
@@ -62,6 +68,23 @@ pub fn cleanup(args: &CleanupArgs) -> Result<()> {
         bail!("{}", left.join("; "));
     }
     Ok(())
+}
+
+/// The configuration that a recording of samples is replayed with; every default when there is none.
+fn replay_config(file: Option<&Path>) -> Result<Config, ConfigError> {
+    match file {
+        Some(file) => Config::load_for_recording(file),
+        None => Config::parse_for_recording("", Path::new("")),
+    }
+}
+
+/// What was told, or that whoever reads it has seen enough, as `head` has.
+fn told_unless_gone(told: Result<()>) -> Result<()> {
+    let kind = |error: &anyhow::Error| error.downcast_ref().map(io::Error::kind);
+    match told {
+        Err(error) if kind(&error) == Some(io::ErrorKind::BrokenPipe) => Ok(()),
+        told => told,
+    }
 }
 
 /// The place that was asked for, or that of the configuration, or the usual one.

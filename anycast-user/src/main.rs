@@ -2,16 +2,15 @@
 
 use std::{
     env,
-    io::{self, ErrorKind, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
 };
 
 use anycast_user::{
-    cli::{Cli, Command, ReplayArgs, RunArgs},
+    cli::{Cli, Command, RunArgs},
     commands,
     config::{Config, ConfigError},
     daemon::{self, Telling},
-    replay,
 };
 use anyhow::Result;
 use clap::Parser as _;
@@ -36,7 +35,9 @@ fn main() -> ExitCode {
         .init();
     let result = match command {
         Command::Run(args) => run(&args),
-        Command::Replay(args) => replay(&args),
+        Command::Replay(args) => commands::replay(&args),
+        Command::Explain(args) => commands::explain(&args),
+        Command::Record(args) => commands::record(&args),
         Command::AttachStatus(args) => commands::attach_status(&args),
         Command::Cleanup(args) => commands::cleanup(&args),
     };
@@ -90,20 +91,4 @@ fn run(args: &RunArgs) -> Result<()> {
             report_interval: *report_interval,
         },
     )
-}
-
-fn replay(args: &ReplayArgs) -> Result<()> {
-    let ReplayArgs { file, config, json } = args;
-    let outcome = replay::run(file, &Config::load(config)?)?;
-    let mut stdout = io::stdout().lock();
-    let written = if *json {
-        writeln!(stdout, "{}", outcome.to_json())
-    } else {
-        writeln!(stdout, "{outcome}")
-    };
-    match written {
-        // Whoever reads it has seen enough, as `head` has.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
-    }
 }

@@ -1,4 +1,5 @@
-//! `anycast-benches`: the numbers that the documentation quotes. `cargo xtask bench` builds and starts it, as root.
+//! `anycast-benches`: the numbers that the documentation quotes. `cargo xtask bench` builds and starts it, as root where
+//! that is needed.
 //!
 //! Progress goes to stderr; with `--json` the last line on stdout is one object.
 
@@ -6,6 +7,7 @@ mod detect;
 mod failover;
 mod poll;
 mod programs;
+mod replay;
 
 use std::process::ExitCode;
 
@@ -30,11 +32,14 @@ enum Bench {
     Poll(poll::PollArgs),
     /// What the engine makes of every simulated scenario; needs no root
     Detect(detect::DetectArgs),
+    /// How fast a recording of samples is replayed; needs no root
+    Replay(replay::ReplayArgs),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().bench {
         Bench::Detect(arguments) => detect::run(&arguments),
+        Bench::Replay(arguments) => replay::run(&arguments),
         _ if !nix::unistd::geteuid().is_root() => not_root(),
         Bench::Failover(arguments) => failover::run(&arguments),
         Bench::Programs(arguments) => programs::run(&arguments),

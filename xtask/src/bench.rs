@@ -33,6 +33,9 @@ enum Name {
     /// What the engine makes of every simulated scenario; needs no root
     #[command(disable_help_flag = true)]
     Detect(PassedOn),
+    /// How fast a recording of samples is replayed; needs no root
+    #[command(disable_help_flag = true)]
+    Replay(PassedOn),
 }
 
 #[derive(Args)]
@@ -48,7 +51,8 @@ impl BenchArgs {
         let (Name::Failover(PassedOn { words })
         | Name::Programs(PassedOn { words })
         | Name::Poll(PassedOn { words })
-        | Name::Detect(PassedOn { words })) = &self.name;
+        | Name::Detect(PassedOn { words })
+        | Name::Replay(PassedOn { words })) = &self.name;
         self.json || words.iter().any(|word| word == "--json")
     }
 }
@@ -64,8 +68,9 @@ pub(crate) fn run(arguments: BenchArgs) -> Result<Infallible> {
         Name::Programs(passed_on) => ("programs", passed_on),
         Name::Poll(passed_on) => ("poll", passed_on),
         Name::Detect(passed_on) => ("detect", passed_on),
+        Name::Replay(passed_on) => ("replay", passed_on),
     };
-    let needs_root = name != "detect";
+    let needs_root = !matches!(name, "detect" | "replay");
     words.retain(|word| word != "--json");
     words.insert(0, name.to_owned());
     words.extend(json.then(|| "--json".to_owned()));

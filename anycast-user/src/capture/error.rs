@@ -15,7 +15,7 @@ pub enum CaptureError {
     #[error("it is empty: a capture has a header even when it has no packet")]
     Empty,
     /// It starts like none of the formats.
-    #[error("it is no capture: a pcap or pcapng file is needed, as `tcpdump -w` writes it{}", hint(*.magic))]
+    #[error("it is no capture, nor a recording of samples: a pcap or pcapng file is needed, as `tcpdump -w` writes it{}", hint(*.magic))]
     NotACapture {
         /// Its first four bytes, fewer where it ends before.
         magic: [u8; 4],

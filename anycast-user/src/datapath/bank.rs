@@ -1,8 +1,11 @@
 //! The kernel's counters, mapped into memory.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    os::fd::BorrowedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use anycast_ebpf::layout::{
@@ -85,6 +88,22 @@ impl Bank {
             counters: Arc::new(Counted::of(ebpf, "BANK", SERVICES_MAX * cpus * COUNTERS_WORDS)?),
             unclassified: Arc::new(Counted::of(ebpf, "UNCLASSIFIED", cpus * UNCLASSIFIED_WORDS)?),
             latency: Arc::new(Counted::of(ebpf, "LATENCY", SERVICES_MAX * LATENCY_WORDS)?),
+            numbers: numbers.into(),
+            cpus,
+        })
+    }
+
+    /// The bank in the maps that `descriptor` gives by their names.
+    pub(super) fn of_descriptors<'map>(
+        descriptor: impl Fn(&'static str) -> BorrowedFd<'map>,
+        numbers: Vec<u16>,
+        cpus: usize,
+    ) -> Result<Self, DatapathError> {
+        let counted = |name, words| Counted::of_descriptor(descriptor(name), name, words).map(Arc::new);
+        Ok(Self {
+            counters: counted("BANK", SERVICES_MAX * cpus * COUNTERS_WORDS)?,
+            unclassified: counted("UNCLASSIFIED", cpus * UNCLASSIFIED_WORDS)?,
+            latency: counted("LATENCY", SERVICES_MAX * LATENCY_WORDS)?,
             numbers: numbers.into(),
             cpus,
         })

@@ -1,6 +1,11 @@
 //! The memory of `BPF_F_MMAPABLE` arrays, mapped into the process.
 
-use std::{num::NonZeroUsize, os::fd::AsFd, ptr::NonNull, sync::atomic::AtomicU64};
+use std::{
+    num::NonZeroUsize,
+    os::fd::{AsFd as _, BorrowedFd},
+    ptr::NonNull,
+    sync::atomic::AtomicU64,
+};
 
 use aya::{Ebpf, maps::Map};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
@@ -15,6 +20,15 @@ impl Counted {
     /// The first `words` of the map `name`.
     pub(super) fn of(ebpf: &Ebpf, name: &'static str, words: usize) -> Result<Self, DatapathError> {
         Mapping::of(ebpf, name, words, ProtFlags::PROT_READ).map(Self)
+    }
+
+    /// The first `words` of the map behind `descriptor`, which is called `name`.
+    pub(super) fn of_descriptor(
+        descriptor: BorrowedFd<'_>,
+        name: &'static str,
+        words: usize,
+    ) -> Result<Self, DatapathError> {
+        Mapping::of_descriptor(descriptor, name, words, ProtFlags::PROT_READ).map(Self)
     }
 
     /// Memory of the process's own, all zero, in place of a map.
@@ -63,10 +77,20 @@ impl Mapping {
         let Some(Map::Array(map)) = ebpf.map(name) else {
             return Err(DatapathError::Missing(name));
         };
+        Self::of_descriptor(map.fd().as_fd(), name, words, protection)
+    }
+
+    /// The first `words` of the map behind `descriptor`, which is called `name`.
+    pub(super) fn of_descriptor(
+        descriptor: BorrowedFd<'_>,
+        name: &'static str,
+        words: usize,
+        protection: ProtFlags,
+    ) -> Result<Self, DatapathError> {
         let length = Self::length(name, words)?;
         let flags = MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE;
         // SAFETY: a new mapping, at an address of the kernel's choice; nothing else refers to it.
-        let start = unsafe { mmap(None, length, protection, flags, map.fd().as_fd(), 0) }
+        let start = unsafe { mmap(None, length, protection, flags, descriptor, 0) }
             .map_err(|errno| DatapathError::Mmap(errno.into()))?;
         Ok(Self {
             start: start.cast(),

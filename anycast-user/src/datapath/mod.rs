@@ -45,8 +45,8 @@ pub use self::{
     error::DatapathError,
     hold::HookPoint,
     pins::{
-        Attachment, Cleaned, Detached, Instance, PinnedInstance, Pins, PinsError, ProgramSummary, Which, cleanup,
-        inventory,
+        Attachment, Cleaned, Detached, Instance, ObserveError, Observed, PinnedInstance, Pins, PinsError,
+        ProgramSummary, Which, cleanup, inventory,
     },
     second_proof::{SecondProof, SecondProofError},
     services::{SampleRate, Service, locals, slots},

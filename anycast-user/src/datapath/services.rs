@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
+    os::fd::BorrowedFd,
     sync::{
         Arc,
         atomic::Ordering::{Relaxed, Release},
@@ -97,6 +98,34 @@ pub(super) struct ServiceTable {
     /// What is in the table.
     services: Vec<Service>,
     local_addresses: BTreeSet<IpAddr>,
+}
+
+/// The numbers of `services` in a table that another process writes: what is behind `descriptor` is only read. `None` for
+/// those that it doesn't have.
+pub(super) fn numbers_in_use(
+    descriptor: BorrowedFd<'_>,
+    services: &[Service],
+) -> Result<Vec<Option<u16>>, DatapathError> {
+    let words = size_of::<Services>() / size_of::<u64>();
+    let table = ServiceTable {
+        mapping: Arc::new(Mapping::of_descriptor(
+            descriptor,
+            "SERVICES",
+            words,
+            ProtFlags::PROT_READ,
+        )?),
+        cpus: 0,
+        changed: None,
+        services: Vec::new(),
+        local_addresses: BTreeSet::new(),
+    };
+    // A table that was active when this began is left alone for a second more, and this takes far less.
+    let slots = table.active_slots();
+    let number = |service: &Service| {
+        let is_it = |slot: &&Slot| slot.key == service.key() && slot.classifier == service.classifier as u16;
+        slots.iter().find(is_it).map(|slot| slot.service)
+    };
+    Ok(services.iter().map(number).collect())
 }
 
 impl ServiceTable {

@@ -65,6 +65,16 @@ impl Engine {
         Self { settings, links }
     }
 
+    /// Watches one more service on a link, from `now` on. Returns its number, one more than the highest so far.
+    pub fn add_service(&mut self, link: usize, setup: ServiceSetup, now: MonotonicTime) -> usize {
+        let number = self.links.iter().map(|link| link.services.len()).sum();
+        if let Some(link) = self.links.get_mut(link) {
+            let service = Service::new(number, setup, &self.settings, now, State::Unarmed);
+            link.services.push(service);
+        }
+        number
+    }
+
     /// Takes a tick: `read` gives what was counted of a service so far, or nothing when there is no news of it.
     pub fn tick(&mut self, now: MonotonicTime, read: impl Fn(usize) -> Option<Counts>, effects: &mut impl Effects) {
         let Self { settings, links } = self;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Described, EventKind, Figures, milliseconds};
+use super::{Described, EventKind, Figures, ServiceName, milliseconds};
 use crate::clock::MonotonicTime;
 
 impl Described<'_> {
@@ -74,7 +74,9 @@ impl Described<'_> {
         if let Some(name) = self.names.services.get(service) {
             object.insert("link".into(), self.names.link(name.link).into());
             object.insert("service".into(), name.service.clone().into());
-            object.insert("address".into(), name.address.to_string().into());
+            if name.address != ServiceName::NO_ADDRESS {
+                object.insert("address".into(), name.address.to_string().into());
+            }
         }
         if let Value::Object(fields) = fields {
             object.extend(fields);

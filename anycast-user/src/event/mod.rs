@@ -8,7 +8,10 @@ mod json;
 mod notice;
 mod words;
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 pub use self::{
     alerts::AlertSet,
@@ -263,10 +266,15 @@ pub struct ServiceName {
     pub link: usize,
     /// Name of the service.
     pub service: String,
-    /// The service address.
+    /// The service address, or [`ServiceName::NO_ADDRESS`].
     pub address: IpAddr,
     /// Why it is only watched, if it always is.
     pub watch_only: Option<WatchOnly>,
+}
+
+impl ServiceName {
+    /// Stands for an address that isn't known, as of a recording: it is not told.
+    pub const NO_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 }
 
 impl Names {

@@ -2,14 +2,21 @@
 
 use std::fmt;
 
-use super::{AlertKind, Described, EventKind, Figures, Reason, milliseconds};
+use super::{AlertKind, Described, EventKind, Figures, Reason, ServiceName, milliseconds};
 use crate::policy::{Guard, State, WatchOnly};
 
 impl Described<'_> {
     fn of(&self, service: usize) -> String {
         self.names.services.get(service).map_or_else(
             || "?".into(),
-            |name| format!("{} at {} on {}", name.service, name.address, self.names.link(name.link)),
+            |name| {
+                let (service, link) = (&name.service, self.names.link(name.link));
+                match name.address {
+                    ServiceName::NO_ADDRESS if service == link => service.clone(),
+                    ServiceName::NO_ADDRESS => format!("{service} on {link}"),
+                    address => format!("{service} at {address} on {link}"),
+                }
+            },
         )
     }
 }

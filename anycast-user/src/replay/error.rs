@@ -1,6 +1,6 @@
 //! Why there is nothing to show.
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use crate::{capture::CaptureError, datapath::DatapathError, net::NetError};
 
@@ -8,14 +8,6 @@ use crate::{capture::CaptureError, datapath::DatapathError, net::NetError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplayError {
-    /// The file can't be opened.
-    #[error("{}", .file.display())]
-    Open {
-        /// The file, as it was named.
-        file: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
     /// The file is broken.
     #[error("{}", .file.display())]
     Capture {

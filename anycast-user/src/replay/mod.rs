@@ -3,19 +3,17 @@
 //! Each packet of a capture goes through the loaded program of its direction, by a test run, on maps that are made for
 //! this and go with it: nothing is attached, and what a daemon on the same machine counts stays its own.
 //!
-//! Recordings are told apart by how they start, not by their names; so far captures are the only kind.
+//! The other kind of recording, of samples, is replayed by [`recording`](crate::recording).
 
 mod direction;
 mod error;
 mod frame;
 mod outcome;
-mod progress;
 mod services;
 
 use std::{
     collections::HashSet,
-    fs::File,
-    io::{self, BufReader},
+    io::{BufReader, Read},
     net::IpAddr,
     path::Path,
     time::Duration,
@@ -26,40 +24,36 @@ use anycast_ebpf::{
     packet::{self, Direction, Tunnels},
 };
 
+use self::frame::Frames;
 pub use self::{
     error::ReplayError,
     outcome::{Outcome, ServiceOutcome},
     services::ReplayedService,
 };
-use self::{frame::Frames, progress::Progress};
 use crate::{
     capture::{Capture, Packet},
     config::Config,
     datapath::{Datapath, DatapathError, LoadSettings, TEST_RUN_MIN_BYTES},
+    progress::Progress,
 };
 
 /// Bytes that are read from the file at once.
 const READ_BYTES: usize = 1 << 18;
 
-/// Pushes the packets of the capture `file` through the programs, which know the services of `config`.
+/// Pushes the packets of the capture that `input` gives through the programs, which know the services of `config`. `file`
+/// is its name, and `length` its bytes (0: nobody knows).
 ///
 /// A service whose addresses `config` doesn't name has those of its link, which then has to be here; uplinks need not.
 /// Tells how far it is on stderr, if that is a terminal.
-pub fn run(file: &Path, config: &Config) -> Result<Outcome, ReplayError> {
+pub fn run(file: &Path, input: impl Read, length: u64, config: &Config) -> Result<Outcome, ReplayError> {
     let services = services::of(config)?;
-    let opened = |source: io::Error| ReplayError::Open {
-        file: file.to_owned(),
-        source,
-    };
-    let input = File::open(file).map_err(opened)?;
-    let length = input.metadata().map_err(opened)?.len();
     let read = |source| ReplayError::Capture {
         file: file.to_owned(),
         source,
     };
     let mut capture = Capture::open(BufReader::with_capacity(READ_BYTES, input)).map_err(read)?;
     let mut replay = Replay::new(services, config.encapsulation)?;
-    let mut progress = Progress::on_stderr(length);
+    let mut progress = Progress::on_stderr("packets", 1 << 12, length);
     loop {
         let bytes_read = capture.bytes_read();
         let Some(packet) = capture.next_packet().map_err(read)? else {

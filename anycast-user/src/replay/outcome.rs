@@ -6,7 +6,7 @@ use anycast_ebpf::layout::{RCODE_NAMES, UNCLASSIFIED_NAMES, UNCLASSIFIED_REASONS
 use serde_json::{Map, Value, json};
 
 use super::services::ReplayedService;
-use crate::datapath::Reading;
+use crate::{datapath::Reading, table::Table};
 
 /// What became of a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +116,11 @@ impl fmt::Display for Outcome {
             writeln!(f, "from {} to {}", Utc(first), Utc(last))?;
         }
         writeln!(f)?;
-        self.table(f)?;
+        write!(
+            f,
+            "{}",
+            Table::new(COLUMNS, self.services.iter().map(ServiceOutcome::cells))
+        )?;
         writeln!(f)?;
         for ServiceOutcome { service, counted } in &self.services {
             if counted.answers > 0 {
@@ -126,29 +130,6 @@ impl fmt::Display for Outcome {
             }
         }
         write!(f, "unclassified: {}", Occurred(&UNCLASSIFIED_NAMES, &self.unclassified))
-    }
-}
-
-impl Outcome {
-    fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let titles = COLUMNS.map(|(title, _)| title.to_owned());
-        let rows: Vec<_> = std::iter::once(titles)
-            .chain(self.services.iter().map(ServiceOutcome::cells))
-            .collect();
-        let widest = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max();
-        for row in &rows {
-            for (column, (cell, (_, is_number))) in row.iter().zip(COLUMNS).enumerate() {
-                let width = widest(column).unwrap_or_default();
-                let gap = if column == 0 { "" } else { "  " };
-                if is_number {
-                    write!(f, "{gap}{cell:>width$}")?;
-                } else {
-                    write!(f, "{gap}{cell:<width$}")?;
-                }
-            }
-            writeln!(f)?;
-        }
-        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@
 mod coming_back;
 mod left_alone;
 mod protocols;
+mod recording;
 mod survival;
 mod withdrawal;
 

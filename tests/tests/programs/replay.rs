@@ -35,7 +35,8 @@ fn replay(capture: &Pcap) -> Outcome {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), capture.bytes()).expect("a capture");
     let config = Config::parse(SERVICES, Path::new("replay.toml")).expect("a configuration");
-    replay::run(file.path(), &config).expect("a replay")
+    let input = file.reopen().expect("the capture");
+    replay::run(file.path(), input, 0, &config).expect("a replay")
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod entries;
 mod instance;
 mod inventory;
 mod lock;
+mod observe;
 mod shape;
 
 use std::{
@@ -35,6 +36,7 @@ pub use self::{
     cleanup::{Cleaned, Detached, Which, cleanup},
     instance::Instance,
     inventory::{Attachment, PinnedInstance, ProgramSummary, inventory},
+    observe::{ObserveError, Observed},
 };
 use self::{
     entries::{Entry, make_private, names, version_name, versions},
