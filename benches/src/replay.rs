@@ -74,7 +74,10 @@ impl Case {
             best: rates.last().copied().unwrap_or_default(),
             median: rates.get(ROUNDS / 2).copied().unwrap_or_default(),
         };
-        let name = format!("{services} services, interleaved");
+        let name = match services {
+            1 => "one service".to_owned(),
+            services => format!("{services} services, interleaved"),
+        };
         eprintln!("{name:<34} {:>12.0} {:>12.0}", spread.best, spread.median);
         Ok(Self {
             name,
