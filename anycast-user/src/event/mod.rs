@@ -87,7 +87,7 @@ pub enum Reason {
     LinkUp,
     /// Something said that nobody listens: ICMP, a RST, or no socket is to be found.
     Hinted,
-    /// Local probes are not answered, and nobody else asks.
+    /// Local probes are not answered, and no client was meanwhile.
     ProbesFail,
     /// Next to no answer leaves, and not one of 128 probes is answered.
     TrickleAndProbesFail,

@@ -200,7 +200,7 @@ impl fmt::Display for Reason {
             Self::ProbesBad => "a local probe was not answered",
             Self::LinkUp => "its link is up again",
             Self::Hinted => "something said that nobody listens on the port",
-            Self::ProbesFail => "local probes are not answered, and no client asks",
+            Self::ProbesFail => "local probes are not answered, and no client was answered meanwhile",
             Self::TrickleAndProbesFail => "next to no answer leaves, and not one of 128 local probes was answered",
             Self::SilentUnderLoad => {
                 "no answer leaves although more comes than usual, and local probes are not answered"
