@@ -174,11 +174,18 @@ impl Detector {
             self.queries_at_last_answer = sample.counts.queries;
             self.packets_at_last_answer = sample.counts.packets;
             self.local_answers_at_last_answer = sample.counts.local_answers;
-        } else if self.local_answers_at_last_answer.is_none() {
-            // Somebody counts since now.
-            self.local_answers_at_last_answer = sample.counts.local_answers;
         }
+        // Whoever counts may have begun since the last answer, or anew.
+        let local_answers = sample.counts.local_answers;
+        self.local_answers_at_last_answer = match self.local_answers_at_last_answer {
+            Some(then) => local_answers.map(|now| now.min(then)),
+            None => local_answers,
+        };
         let idle = now >= self.idle_at;
+        if idle {
+            self.partial_loss = PartialLoss::default();
+            self.findings.partial_loss = false;
+        }
         let learning = if idle { Learning::Nothing } else { learning };
         let frozen = learning == Learning::Nothing;
         let long_silence = now.seconds_since(self.last_answer) >= ASKED_AGAIN_AFTER.as_secs_f64();
@@ -196,6 +203,11 @@ impl Detector {
         self.profile = Some(*profile);
         self.slowness.learn(profile.median());
         self.findings.slow = self.slowness.is_slow();
+    }
+
+    /// Nobody has measured how long answers take for a while.
+    pub fn forget_slowness(&mut self) {
+        self.findings.slow = false;
     }
 
     /// Packets were dropped before the server read them, or wait in a queue that is full.
@@ -278,7 +290,7 @@ impl Detector {
         let in_silence = GAIN * by_time.min(share_answered * self.unanswered(settled) as f64);
         Assessment {
             ready: self.ready,
-            tail_too_heavy: !self.ready && self.was_watched(sample) && self.is_tail_too_heavy(now),
+            tail_too_heavy: !self.ready && self.was_watched(sample) && self.is_tail_too_heavy(),
             loss_before_silence: ((self.residual.sum() - in_silence) / dispersion).max(0.0),
             silence_evidence: if parts.silence { self.silence_evidence } else { 0.0 },
             residual_evidence: if parts.residual && self.ready {
@@ -295,6 +307,8 @@ impl Detector {
             overload,
             overload_silence,
             block,
+            waiting: self.unanswered(settled),
+            has_socket: false, // Others know.
             hint,
             local_answers: counts
                 .local_answers
@@ -360,6 +374,9 @@ impl Detector {
         let queries = counts.queries.saturating_sub(before.queries);
         let answers = counts.answers.saturating_sub(before.answers);
         let servfails = counts.servfails.saturating_sub(before.servfails);
+        if !self.ready {
+            self.tail.fade(elapsed);
+        }
         self.baseline
             .learn(now, (queries, answers), elapsed, learning, self.was_watched(sample));
         self.findings.servfail = self.servfails.add(answers, servfails, elapsed);
@@ -367,7 +384,7 @@ impl Detector {
         let many_answers = seconds(IDLE_AFTER_ANSWERS / self.parameters.mean_rate).unwrap_or(IDLE_AFTER);
         self.idle_after_ns = u64::try_from(many_answers.max(IDLE_AFTER).as_nanos()).unwrap_or(u64::MAX);
         if !self.ready && learning == Learning::All {
-            self.ready = self.was_watched(sample) && self.baseline.is_stable() && !self.is_tail_too_heavy(now);
+            self.ready = self.was_watched(sample) && self.baseline.is_stable() && !self.is_tail_too_heavy();
         }
         self.step = sample;
         self.step_due = now.after(STEP);
@@ -378,9 +395,8 @@ impl Detector {
             && sample.at.since(self.first.at) >= self.settings.arming_time
     }
 
-    fn is_tail_too_heavy(&self, now: MonotonicTime) -> bool {
-        self.tail
-            .is_too_heavy(self.parameters.threshold, self.budget(), now.since(self.first.at))
+    fn is_tail_too_heavy(&self) -> bool {
+        self.tail.is_too_heavy(self.parameters.threshold, self.budget())
     }
 
     /// A V, in seconds.

@@ -187,6 +187,10 @@ pub struct Assessment {
     pub overload_silence: Duration,
     /// W: within two of these the residual channel has found what it can find.
     pub block: Duration,
+    /// Queries since the last answer that are older than the lag.
+    pub waiting: u64,
+    /// A look at the service's sockets, not long ago, showed one.
+    pub has_socket: bool,
     /// Something said since the last tick that nobody listens.
     pub hint: bool,
     /// Answers that left the server's sockets since the last one that left by an uplink, if somebody counts.

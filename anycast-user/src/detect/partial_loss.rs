@@ -50,6 +50,11 @@ impl PartialLoss {
         block: f64,
         services: u32,
     ) -> bool {
+        if answers == 0 || expected <= 0.0 {
+            // A loss of everything, or nobody asks: that is for others to find.
+            self.over = 0;
+            return self.found;
+        }
         let blocks = TIME_BETWEEN_FALSE_ALERTS.as_secs_f64() / block.max(1e-3);
         let threshold = (blocks * f64::from(services)).ln();
         for (log, share) in self.logs.iter_mut().zip(SHARES) {
@@ -57,7 +62,7 @@ impl PartialLoss {
             *log = (log.exp().ln_1p() + ratio).min(threshold + HEADROOM);
         }
         let mean = self.logs.iter().map(|log| log.exp()).sum::<f64>() / SHARES.len() as f64;
-        let is_over = answers > 0 && mean.ln() >= threshold;
+        let is_over = mean.ln() >= threshold;
         self.over = if is_over { self.over.saturating_add(1) } else { 0 };
         self.found = self.over >= BLOCKS_MIN || self.found && mean.ln() >= OVER * threshold;
         self.found

@@ -8,7 +8,8 @@ const RESIDUAL_SHARE: f64 = 0.1;
 pub(super) const GAIN: f64 = 1.0 - RESIDUAL_SHARE;
 /// ln(1/ρ): what an answer takes away.
 const LOSS: f64 = std::f64::consts::LN_10;
-/// A sum beyond any threshold: what more there were would only keep a service suspicious after it has come back.
+/// A sum beyond any threshold, and a block's worth: what more there were would only keep a service suspicious after it
+/// has come back.
 const SUM_MAX: Nats = 200.0;
 
 /// The sum over the blocks that are over.
@@ -20,7 +21,7 @@ pub(super) struct Residual {
 impl Residual {
     /// Ends a block in which `expected` answers should have come, and `answers` came.
     pub(super) fn end_block(&mut self, expected: f64, answers: u64) {
-        self.sum = self.with(expected, answers).min(SUM_MAX);
+        self.sum = self.with(expected, answers).min(SUM_MAX + GAIN * expected);
     }
 
     /// e₂ φ, with what has come of the present block so far. The worth of a block with so many `usual` answers is taken
@@ -61,6 +62,12 @@ mod tests {
     fn stray_answers_of_a_dead_one_do_not_hide_it() {
         let residual = after(2, 100.0, 1);
         assert!(residual.evidence(0.0, 0, 100.0) > 80.0);
+    }
+
+    #[test]
+    fn millions_a_second_are_not_too_many() {
+        let residual = after(2, 200_000.0, 1000);
+        assert!(residual.evidence(0.0, 0, 200_000.0) >= SUM_MAX * 0.9);
     }
 
     #[test]

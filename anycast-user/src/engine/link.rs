@@ -117,7 +117,7 @@ impl Link {
             Wish::Probe => self
                 .services
                 .iter_mut()
-                .for_each(|service| service.probe_for_return(effects)),
+                .for_each(|service| service.probe_for_return(now, effects)),
             Wish::Announce => {
                 if effects.announce(index, now) {
                     self.ordered_at = Some(now);

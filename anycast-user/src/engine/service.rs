@@ -19,7 +19,11 @@ use crate::{
 /// Wait after an arming probe that was not answered, and between the bursts that show that probes can still be believed.
 const HEALTH_PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// A look at the sockets of a service speaks about the present for this long.
+const SOCKET_LOOK_LASTS: Duration = Duration::from_secs(2);
+
 /// A service and all that is remembered of it.
+#[expect(clippy::struct_excessive_bools, reason = "each is known or not")]
 #[derive(Debug)]
 pub(super) struct Service {
     id: usize,
@@ -35,8 +39,11 @@ pub(super) struct Service {
     pub(super) watch_only: Option<WatchOnly>,
     /// A local probe was answered when enough answers had been seen. Of a service that is only watched: they were seen.
     armed: bool,
-    /// A whole burst was answered since the link is up, or to bring it up: its probes mean something.
+    /// A whole burst was answered since the link is up, or to bring it up, and clients did not contradict one that failed:
+    /// its probes mean something.
     probes_known: bool,
+    /// A burst or a client was answered since then.
+    lived: bool,
     next_health_probe: MonotonicTime,
     /// Counts how often it was watched from zero.
     generation: u32,
@@ -49,21 +56,29 @@ pub(super) struct Service {
     closest_approach: f64,
     /// What its death rests on, while it is dead.
     dead: Option<Dead>,
+    /// The last look at its sockets: when, and whether there was one.
+    sockets_at: MonotonicTime,
+    has_socket: bool,
+    /// When its latency was made known last.
+    latency_at: MonotonicTime,
     /// Must answer before its link comes back.
     must_answer: bool,
     /// What the burst of the present round brought.
     returned: Option<bool>,
 }
 
-/// What was asked and is not answered yet.
+/// When what was asked that is not answered yet.
 #[derive(Clone, Copy, Debug, Default)]
 struct Asked {
-    suspicion: bool,
-    health: bool,
+    suspicion: Option<MonotonicTime>,
+    health: Option<MonotonicTime>,
 }
 
+/// A burst that did not come back for this long is lost.
+const BURST_LOST_AFTER: Duration = Duration::from_secs(2);
+
 impl Asked {
-    fn of(&mut self, purpose: Purpose) -> &mut bool {
+    fn of(&mut self, purpose: Purpose) -> &mut Option<MonotonicTime> {
         match purpose {
             Purpose::Suspicion => &mut self.suspicion,
             Purpose::Health => &mut self.health,
@@ -99,6 +114,7 @@ impl Service {
             watch_only,
             armed: false,
             probes_known: false,
+            lived: false,
             next_health_probe: now,
             generation: 0,
             asked: Asked::default(),
@@ -107,6 +123,9 @@ impl Service {
             told: None,
             closest_approach: 0.0,
             dead: None,
+            sockets_at: MonotonicTime(0),
+            has_socket: false,
+            latency_at: now,
             must_answer: watch_only.is_none(),
             returned: None,
         }
@@ -133,9 +152,11 @@ impl Service {
         self.dead
     }
 
-    /// Its weight among those that decide about their link, and whether it is dead.
+    /// Its weight among those that decide about their link, and whether it is dead. One that was never seen alive does not
+    /// keep the link up.
     pub(super) fn vote(&self) -> Option<(f64, bool)> {
-        self.watch_only.is_none().then_some((self.weight, self.dead.is_some()))
+        let votes = self.watch_only.is_none() && (self.lived || self.dead.is_some());
+        votes.then_some((self.weight, self.dead.is_some()))
     }
 
     pub(super) fn view(&self) -> View {
@@ -171,25 +192,33 @@ impl Service {
         let detector = self
             .detector
             .get_or_insert_with(|| Detector::new(settings.detect, sample));
-        let was_ready = self.assessment.ready;
-        self.assessment = detector.tick(sample, self.suspicion.learning());
-        if self.assessment.ready && !was_ready {
+        let before = self.assessment;
+        self.assessment = Assessment {
+            has_socket: self.has_socket && now.since(self.sockets_at) <= SOCKET_LOOK_LASTS,
+            ..detector.tick(sample, self.suspicion.learning())
+        };
+        if self.assessment.ready && !before.ready {
             // Whatever was asked before: now the answer arms.
             self.next_health_probe = now;
         }
+        self.lived |= self.assessment.answers > before.answers && before.answers > 0;
+        let was_dead = self.dead.is_some();
         self.dead = if settings.bypassed || self.watch_only.is_some() {
             self.watch(link, now, effects);
             None
         } else if self.armed {
-            self.judge(link, now, effects)
+            self.judge(link, settings, now, effects)
         } else {
             self.wait_for_arming(link, now, effects)
         };
+        if let Some(dead) = &mut self.dead {
+            dead.is_new = !was_dead;
+        }
         if self.armed {
             let evidence = self.assessment.evidence() + self.burst_nats();
             self.closest_approach = self.closest_approach.max(evidence / self.assessment.threshold);
         }
-        self.find(link, settings, now, effects);
+        self.find(link, now, effects);
     }
 
     /// What failed bursts have added to the evidence.
@@ -199,6 +228,7 @@ impl Service {
 
     /// Takes how long its answers took in the last while.
     pub(super) fn latency(&mut self, profile: &LatencyProfile) {
+        self.latency_at = self.assessment.last_answer.after(self.assessment.silence);
         if let Some(detector) = &mut self.detector {
             detector.latency(profile);
         }
@@ -207,7 +237,7 @@ impl Service {
     /// Takes a look at its sockets.
     pub(super) fn sockets(&mut self, link: usize, now: MonotonicTime, seen: &SocketsSeen, effects: &mut impl Effects) {
         let SocketsSeen {
-            at: _,
+            at,
             sockets,
             // A stopped server has them too: only where somebody reads is it overload.
             receive_drops: _,
@@ -220,6 +250,7 @@ impl Service {
         {
             detector.note_overload(now);
         }
+        (self.sockets_at, self.has_socket) = (at, sockets > 0);
         self.set_alert(link, AlertKind::HungWorker, hung > 0, now, effects);
         if self.armed && sockets == 0 {
             self.suspicion.ask(now, &self.assessment, Cause::Hint);
@@ -228,17 +259,18 @@ impl Service {
 
     /// The link went down by our hand. A service that was never armed need not answer for it to come back.
     pub(super) fn withdrawn(&mut self, now: MonotonicTime, any_armed: bool, effects: &mut impl Effects) {
-        self.must_answer = self.watch_only.is_none() && (self.armed || !any_armed);
+        let lived = self.armed || self.probes_known || self.dead.is_some();
+        self.must_answer = self.watch_only.is_none() && (lived || !any_armed);
         self.returned = None;
         self.dead = None;
         self.enter(State::Withdrawn, Reason::LinkDown, now, effects);
     }
 
     /// Asks for a round of the hold-down.
-    pub(super) fn probe_for_return(&mut self, effects: &mut impl Effects) {
+    pub(super) fn probe_for_return(&mut self, now: MonotonicTime, effects: &mut impl Effects) {
         self.returned = None;
         if self.must_answer {
-            self.ask(Purpose::Health, PROBES_IN_BURST, effects);
+            self.ask(now, Purpose::Health, PROBES_IN_BURST, effects);
         }
     }
 
@@ -261,6 +293,7 @@ impl Service {
         reason: Reason,
         effects: &mut impl Effects,
     ) {
+        self.clear_all_alerts(now, effects);
         self.enter(State::Unarmed, reason, now, effects);
         let setup = ServiceSetup {
             watch_only: self.watch_only,
@@ -270,8 +303,12 @@ impl Service {
         *self = Self {
             generation: self.generation.wrapping_add(1),
             suspicion: fresh.suspicion.clone().with_pauses_of(&self.suspicion),
-            // It came up because it was answered.
-            probes_known: reason == Reason::LinkUp && self.must_answer,
+            // It came up because it was answered; and what is counted has nothing to do with what probes say.
+            probes_known: match reason {
+                Reason::LinkUp => self.must_answer,
+                Reason::Bypassed | Reason::BypassEnded | Reason::CountersReset => self.probes_known,
+                _ => false,
+            },
             closest_approach: self.closest_approach,
             ..fresh
         };
@@ -282,9 +319,11 @@ impl Service {
             .iter_mut()
             .for_each(|detector| detector.forgive(unobserved));
         self.suspicion.forgive(unobserved);
+        self.alerts.forgive(unobserved);
+        self.overloaded_since = self.overloaded_since.map(|since| since.after(unobserved));
     }
 
-    fn ask(&mut self, purpose: Purpose, probes: u8, effects: &mut impl Effects) -> bool {
+    fn ask(&mut self, now: MonotonicTime, purpose: Purpose, probes: u8, effects: &mut impl Effects) -> bool {
         let ask = Ask {
             service: self.id,
             generation: self.generation,
@@ -292,10 +331,10 @@ impl Service {
             probes,
         };
         let asked = self.asked.of(purpose);
-        if *asked || !effects.probe(ask) {
+        if asked.is_some_and(|at| now.since(at) < BURST_LOST_AFTER) || !effects.probe(ask) {
             return false;
         }
-        *asked = true;
+        *asked = Some(now);
         true
     }
 

@@ -10,7 +10,7 @@
 //! | proof | condition |
 //! |---|---|
 //! | silence | no answer left since the suspicion began, and e₁ ∨ e₂ + 8 · bursts ≥ h |
-//! | trickle | answers left since (a worker may live): e₁ ∨ e₂ ≥ h, and 128 probes in a row unanswered |
+//! | trickle | answers left since, or of the last burst that was answered some probes were not (a worker may live): e₁ ∨ e₂ ≥ h, and 128 probes in a row unanswered |
 //! | overload | more comes than usual: e₁ ≥ h without bursts, and silence ≥ max(250 ms, h / 0.1 μ) |
 //! | lapse | probes were answered in this suspicion (the server lived): silent h / (answers per second since), 10 s of failed probes |
 //! | no socket | no answer since, and a burst was refused: skips the statistics, not the floor |
@@ -102,6 +102,8 @@ pub struct Suspicion {
     doubt: Option<Doubt>,
     /// The last one in which probes were answered.
     cleared: Option<Cleared>,
+    /// Of the last burst of which any probe was answered, others were not: some of its workers are dead.
+    partial: bool,
 }
 
 impl Suspicion {
@@ -116,6 +118,7 @@ impl Suspicion {
             credit: Bucket::new(most, per_second, now),
             doubt: None,
             cleared: None,
+            partial: false,
         }
     }
 
@@ -188,7 +191,9 @@ impl Suspicion {
     fn begin(&mut self, cause: Cause, now: MonotonicTime, assessment: &Assessment) {
         let goes_on = |cleared: &Cleared| cause == Cause::Evidence && cleared.is_of_now(now, assessment);
         let cleared = self.cleared.filter(goes_on);
-        self.doubt = Some(Doubt::new(cause, now, assessment, cleared));
+        let mut doubt = Doubt::new(cause, now, assessment, cleared);
+        doubt.partial = self.partial;
+        self.doubt = Some(doubt);
     }
 
     /// Takes an assessment of a service that is armed.
@@ -270,6 +275,9 @@ impl Suspicion {
 
     /// Takes the result of a burst; also a late one, when an answer came after the window had closed.
     pub fn burst(&mut self, burst: &Burst) {
+        if burst.answered > 0 {
+            self.partial = !burst.is_good();
+        }
         if let Some(doubt) = &mut self.doubt {
             doubt.burst(burst, self.settings.probes_veto);
         }

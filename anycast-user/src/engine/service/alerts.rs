@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use super::{Dead, Service};
+use super::Service;
 use crate::{
     clock::MonotonicTime,
     engine::{Effects, Settings},
-    event::{AlertKind, AlertSet, Event, EventKind, Reason},
-    policy::State,
+    event::{AlertKind, AlertSet, Event, EventKind},
 };
 
 /// An alert that the operator named has to last for this long to count as the service's death.
 const WITHDRAW_AFTER: Duration = Duration::from_secs(10);
 
+/// What was seen of its sockets holds for this long, and of its latency: it is looked at every second, and every ten.
+const FINDING_LASTS: Duration = Duration::from_secs(5);
+const LATENCY_LASTS: Duration = Duration::from_secs(60);
 /// Overload has to last for this long to be told of; what it means for evidence it means at once.
 const OVERLOAD_TOLD_AFTER: Duration = Duration::from_secs(5);
 
@@ -27,6 +29,13 @@ pub(super) struct Alerts {
 impl Alerts {
     pub(super) fn raised(&self) -> AlertSet {
         self.raised
+    }
+
+    /// The daemon did not run for `unobserved`: nothing has lasted for longer.
+    pub(super) fn forgive(&mut self, unobserved: Duration) {
+        for since in &mut self.since {
+            *since = since.after(unobserved);
+        }
     }
 
     fn raise(&mut self, kind: AlertKind, now: MonotonicTime) -> bool {
@@ -51,9 +60,16 @@ impl Alerts {
 }
 
 impl Service {
-    /// Tells what a tick has found wrong with a service that answers, and whether that is over. The operator may have
-    /// asked to take it for dead.
-    pub(super) fn find(&mut self, link: usize, settings: &Settings, now: MonotonicTime, effects: &mut impl Effects) {
+    /// Tells what a tick has found wrong with a service that answers, and whether that is over.
+    pub(super) fn find(&mut self, link: usize, now: MonotonicTime, effects: &mut impl Effects) {
+        if now.since(self.sockets_at) >= FINDING_LASTS {
+            self.clear_alert(AlertKind::HungWorker, now, effects);
+        }
+        if now.since(self.latency_at) >= LATENCY_LASTS
+            && let Some(detector) = &mut self.detector
+        {
+            detector.forget_slowness();
+        }
         if !self.armed && !self.assessment.ready {
             return;
         }
@@ -66,18 +82,11 @@ impl Service {
         ] {
             self.set_alert(link, kind, found, now, effects);
         }
-        if self.dead.is_none()
-            && self.is_armed()
-            && let Some(kind) = self.alerts.lasting(settings.withdraw_also_on, now)
-        {
-            let is_new = self.state != State::Blackholed;
-            self.enter(State::Blackholed, Reason::Alert(kind), now, effects);
-            self.dead = Some(Dead {
-                figures: self.figures(),
-                reason: Reason::Alert(kind),
-                is_new,
-            });
-        }
+    }
+
+    /// The alert that counts as death, because the operator named it and it has lasted.
+    pub(super) fn named_alert(&self, settings: &Settings, now: MonotonicTime) -> Option<AlertKind> {
+        self.alerts.lasting(settings.withdraw_also_on, now)
     }
 
     /// A burst of demand is none yet.
@@ -109,6 +118,12 @@ impl Service {
                     kind,
                 },
             });
+        }
+    }
+
+    pub(super) fn clear_all_alerts(&mut self, now: MonotonicTime, effects: &mut impl Effects) {
+        for kind in self.alerts.raised().iter() {
+            self.clear_alert(kind, now, effects);
         }
     }
 

@@ -29,7 +29,9 @@ impl Service {
             return;
         }
         let burst = &probed.burst;
-        *self.asked.of(probed.purpose) &= probed.late;
+        if !probed.late {
+            *self.asked.of(probed.purpose) = None;
+        }
         if matches!(self.state, State::Withdrawn | State::Holding) {
             // A round is judged by what came in time.
             if !probed.late {
@@ -61,18 +63,26 @@ impl Service {
     /// any more is asked again soon.
     fn probed_unarmed(&mut self, now: MonotonicTime, link: usize, probed: &Probed, effects: &mut impl Effects) {
         let distrusted = distrust(probed);
-        if distrusted.is_none() {
-            self.probes_known = true;
-        } else if self.probes_known && probed.burst.is_failed() {
-            self.suspicion.ask(now, &self.assessment, Cause::ProbesUnarmed);
+        match distrusted {
+            None => (self.probes_known, self.lived) = (true, true),
+            Some(kind) if self.probes_known => {
+                if probed.burst.is_failed() {
+                    self.suspicion.ask(now, &self.assessment, Cause::ProbesUnarmed);
+                }
+                self.set_alert(link, kind, true, now, effects);
+            }
+            Some(_) => {}
         }
         if !self.assessment.ready {
+            if distrusted.is_none() {
+                self.believe(now, effects);
+            }
             return;
         }
         self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
         match distrusted {
             None => {
-                self.armed = true;
+                (self.armed, self.lived) = (true, true);
                 self.believe(now, effects);
                 self.enter(State::Healthy, Reason::Armed, now, effects);
             }
@@ -80,22 +90,22 @@ impl Service {
         }
     }
 
-    /// While all is well: are probes answered as clients are? A service whose probes can't be believed is disarmed. Where
-    /// no client was answered meanwhile, they may be right.
+    /// While all is well: are probes answered as clients are? A service none of whose probes is answered while its clients
+    /// are can't be judged by them, nor one that is too slow: it is disarmed. Where only some are answered, some of its
+    /// workers are dead, which is told. Where no client was answered meanwhile, the probes may be right.
     fn check_probes(&mut self, now: MonotonicTime, link: usize, probed: &Probed, effects: &mut impl Effects) {
         let clients_were_answered = now.since(probed.burst.started_at) > self.assessment.silence;
-        match distrust(probed) {
-            None => self.believe(now, effects),
-            Some(kind @ (AlertKind::ProbesUnanswered | AlertKind::ProbesSlow))
-                if probed.burst.answered > 0 || clients_were_answered =>
-            {
-                self.disarm(now, Reason::ProbesContradicted, effects);
-                self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
-                self.set_alert(link, kind, true, now, effects);
-            }
-            Some(AlertKind::ProbesUnanswered) => self.suspicion.ask(now, &self.assessment, Cause::Probes),
-            Some(_) => {}
+        let Some(kind) = distrust(probed) else {
+            return self.believe(now, effects);
+        };
+        let none_answered = probed.burst.is_failed();
+        if kind == AlertKind::ProbesSlow || none_answered && clients_were_answered {
+            self.disarm(now, Reason::ProbesContradicted, effects);
+            self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
+        } else if none_answered {
+            return self.suspicion.ask(now, &self.assessment, Cause::Probes);
         }
+        self.set_alert(link, kind, true, now, effects);
     }
 
     fn believe(&mut self, now: MonotonicTime, effects: &mut impl Effects) {

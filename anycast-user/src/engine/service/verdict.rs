@@ -4,14 +4,20 @@ use super::{Dead, HEALTH_PROBE_INTERVAL, Service};
 use crate::{
     clock::MonotonicTime,
     detect::Assessment,
-    engine::{Effects, Purpose},
+    engine::{Effects, Purpose, Settings},
     event::{AlertKind, Reason},
     policy::{Cause, PROBES_IN_BURST, Proof, State, Verdict},
 };
 
 impl Service {
     /// Judges a service that is armed. `Some` when it is dead.
-    pub(super) fn judge(&mut self, link: usize, now: MonotonicTime, effects: &mut impl Effects) -> Option<Dead> {
+    pub(super) fn judge(
+        &mut self,
+        link: usize,
+        settings: &Settings,
+        now: MonotonicTime,
+        effects: &mut impl Effects,
+    ) -> Option<Dead> {
         if self.assessment.hint {
             self.suspicion.ask(now, &self.assessment, Cause::Hint);
         }
@@ -21,19 +27,28 @@ impl Service {
         if lost {
             self.set_alert(link, AlertKind::EgressBroken, true, now, effects);
         }
+        let dead = match verdict {
+            Verdict::EgressBroken { proven: true } => Some(Reason::AnswersLost),
+            Verdict::Blackholed(proof) => Some(reason(proof)),
+            Verdict::Contradicted => None,
+            Verdict::Clear | Verdict::Suspect(_) | Verdict::EgressBroken { .. } => {
+                self.named_alert(settings, now).map(Reason::Alert)
+            }
+        };
+        if let Some(reason) = dead {
+            return Some(self.die(reason, now, effects));
+        }
         match verdict {
             Verdict::Contradicted => {
                 // Asked at once whether that was a pause.
                 self.disarm(now, Reason::ProbesContradicted, effects);
                 self.next_health_probe = now;
-                None
             }
             Verdict::Clear => {
-                if now >= self.next_health_probe && self.ask(Purpose::Health, PROBES_IN_BURST, effects) {
+                if now >= self.next_health_probe && self.ask(now, Purpose::Health, PROBES_IN_BURST, effects) {
                     self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
                 }
                 self.clear(now, effects);
-                None
             }
             Verdict::Suspect(cause) => {
                 let reason = match cause {
@@ -43,15 +58,12 @@ impl Service {
                     Cause::Probes | Cause::ProbesUnarmed => Reason::ProbesFail,
                 };
                 self.enter(State::Suspect, reason, now, effects);
-                None
             }
-            Verdict::EgressBroken { proven: false } => {
+            Verdict::EgressBroken { .. } | Verdict::Blackholed(_) => {
                 self.enter(State::Suspect, Reason::ProbesAnswered, now, effects);
-                None
             }
-            Verdict::EgressBroken { proven: true } => Some(self.die(Reason::AnswersLost, now, effects)),
-            Verdict::Blackholed(proof) => Some(self.die(reason(proof), now, effects)),
         }
+        None
     }
 
     /// Waits until enough is known of a service. Until then the statistics say nothing about it: only that probes, which
@@ -68,7 +80,7 @@ impl Service {
         if tail_too_heavy || ready {
             self.set_alert(link, AlertKind::TailTooHeavy, tail_too_heavy, now, effects);
         }
-        if now >= self.next_health_probe && self.ask(Purpose::Health, PROBES_IN_BURST, effects) && !ready {
+        if now >= self.next_health_probe && self.ask(now, Purpose::Health, PROBES_IN_BURST, effects) && !ready {
             self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
         }
         if !self.suspicion.is_suspicious() {
@@ -90,7 +102,7 @@ impl Service {
 
     fn send_burst(&mut self, now: MonotonicTime, effects: &mut impl Effects) {
         if let Some(probes) = self.suspicion.wants_burst(now)
-            && self.ask(Purpose::Suspicion, probes, effects)
+            && self.ask(now, Purpose::Suspicion, probes, effects)
         {
             self.suspicion.burst_sent(now);
         }
@@ -100,7 +112,7 @@ impl Service {
         let dead = Dead {
             figures: self.figures(),
             reason,
-            is_new: self.state != State::Blackholed,
+            is_new: true, // Who knows what was before corrects it.
         };
         self.enter(State::Blackholed, reason, now, effects);
         dead
@@ -126,7 +138,12 @@ impl Service {
 
     pub(super) fn disarm(&mut self, now: MonotonicTime, reason: Reason, effects: &mut impl Effects) {
         self.armed = false;
+        if reason == Reason::ProbesContradicted {
+            // They fail whatever the service does; a good burst says otherwise.
+            self.probes_known = false;
+        }
         self.told = None;
+        self.clear_alert(AlertKind::EgressBroken, now, effects);
         self.enter(State::Unarmed, reason, now, effects);
     }
 }

@@ -37,7 +37,7 @@ fn a_watched_service_that_falls_silent_is_told_of_once_and_moves_nothing() {
         "{delay:?}"
     );
     world.servers[1] = Server::Answers;
-    world.run(10);
+    world.run(100);
     assert_eq!(states(&world), [State::Healthy, State::Healthy]);
 }
 

@@ -31,6 +31,7 @@ const CHAIN: (Duration, u32) = (Duration::from_millis(300), 2);
 const HINT_LASTS: Duration = Duration::from_secs(1);
 
 /// A suspicion that lasts.
+#[expect(clippy::struct_excessive_bools, reason = "each is known or not")]
 #[derive(Clone, Debug)]
 pub(super) struct Doubt {
     pub(super) since: MonotonicTime,
@@ -49,6 +50,10 @@ pub(super) struct Doubt {
     /// Bursts since the probes began to fail, or to be answered.
     bursts_sent: usize,
     last_sent: MonotonicTime,
+    /// Of the last burst of which any probe was answered, others were not.
+    pub(super) partial: bool,
+    /// A burst is out.
+    awaits: bool,
     /// Large bursts are due: answers trickle while probes fail, or the evidence would do.
     pub(super) trickles: bool,
     /// For how long the daemon did not run since the last burst.
@@ -131,6 +136,8 @@ impl Doubt {
             next_burst: now,
             bursts_sent: 0,
             last_sent: now,
+            partial: false,
+            awaits: false,
             trickles: false,
             stalled: Duration::ZERO,
             silence: assessment.silence,
@@ -142,7 +149,8 @@ impl Doubt {
     /// Takes in what a tick has found.
     pub(super) fn look(&mut self, now: MonotonicTime, assessment: &Assessment) {
         let before = std::mem::replace(&mut self.answers.1, assessment.answers);
-        self.overload |= assessment.overload;
+        // What comes later is asked again: clients notice.
+        self.overload |= assessment.overload && self.failing.is_none();
         if assessment.answers > before {
             self.note_pause();
         }
@@ -173,6 +181,11 @@ impl Doubt {
         now > before
     }
 
+    /// Answers have left, or some probes of a burst were answered and others were not, now or not long ago.
+    pub(super) fn may_have_a_worker_left(&self) -> bool {
+        self.is_answered() || self.partial
+    }
+
     /// The server answers probes, and clients too, if fewer than usual.
     pub(super) fn is_alive_and_answering(&self) -> bool {
         self.is_alive() && self.is_answered()
@@ -196,7 +209,10 @@ impl Doubt {
         let calm = now.since(calm_since);
         match self.cause {
             _ if self.is_alive() => true,
-            Cause::Evidence if self.failing.is_some() => calm >= (assessment.block * 2).clamp(CALM.0, CALM.1),
+            // Nor before the first burst is back.
+            Cause::Evidence if self.failing.is_some() || self.awaits => {
+                calm >= (assessment.block * 2).clamp(CALM.0, CALM.1)
+            }
             Cause::Evidence => true,
             _ if self.is_answered() => true,
             Cause::Hint => self.failing.is_none() && now.since(self.since) >= HINT_LASTS,
@@ -229,6 +245,7 @@ impl Doubt {
             Cause::Evidence | Cause::Hint => BURST_INTERVALS.get(self.bursts_sent).copied().unwrap_or(BURST_INTERVAL),
         };
         self.bursts_sent = self.bursts_sent.saturating_add(1);
+        self.awaits = true;
         self.last_sent = now;
         self.stalled = Duration::ZERO;
         self.next_burst = now.after(interval);
@@ -236,6 +253,10 @@ impl Doubt {
 
     pub(super) fn burst(&mut self, burst: &Burst, veto: bool) {
         let began = burst.started_at;
+        self.awaits &= began < self.last_sent;
+        if burst.answered > 0 {
+            self.partial = !burst.is_good();
+        }
         if burst.answered > 0 && veto {
             self.note_pause();
             self.failing = None;

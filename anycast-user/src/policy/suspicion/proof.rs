@@ -16,6 +16,8 @@ const LARGE_BURSTS: u32 = 2;
 /// Failed bursts that are proof where nobody asks, and over what time at least.
 const PROBES_ALONE_BURSTS: u32 = 3;
 const PROBES_ALONE: Duration = Duration::from_secs(1);
+/// Queries that have to wait meanwhile where anybody asks: one may be of those that are never answered.
+const PROBES_ALONE_WAITING: u64 = 3;
 /// The same of a service that is not armed.
 const PROBES_ALONE_UNARMED: Duration = Duration::from_secs(3);
 /// The least floor once probes were answered in a suspicion: the server lived while its clients met silence, so what made
@@ -65,7 +67,9 @@ impl Doubt {
         if now.since(failing.since) < floor || failing.last < failing.decisive(floor) {
             return None;
         }
-        if failing.no_socket && assessment.last_answer <= failing.since {
+        // A rule that rejects local packets refuses probes of a living server too: its clients or its sockets tell.
+        let asked = assessment.idle || assessment.waiting > 0;
+        if failing.no_socket && !assessment.has_socket && asked && assessment.last_answer <= failing.since {
             return Some(Proof::NoSocket);
         }
         let bursts = BURST_NATS * f64::from(failing.bursts);
@@ -77,13 +81,9 @@ impl Doubt {
             ..
         } = *assessment;
         let (proof, proven) = match self.cause {
-            // Of a hint too: it began the asking, and is no evidence itself.
-            Cause::Probes | Cause::ProbesUnarmed | Cause::Hint => (
-                Proof::Probes,
-                failing.bursts >= PROBES_ALONE_BURSTS
-                    && now.since(failing.since) >= PROBES_ALONE
-                    && !self.is_answered(),
-            ),
+            // Of a hint too: it began the asking, and is no evidence itself. And where nobody asks any more.
+            Cause::Probes | Cause::ProbesUnarmed | Cause::Hint => (Proof::Probes, self.probes_alone(now, assessment)),
+            Cause::Evidence if assessment.idle && self.probes_alone(now, assessment) => (Proof::Probes, true),
             Cause::Evidence if self.alive.is_some() => (
                 Proof::Lapse,
                 silence_evidence >= threshold && self.evidence_since(now, silence) >= threshold,
@@ -92,13 +92,22 @@ impl Doubt {
                 Proof::Overload,
                 silence_evidence >= threshold && silence >= overload_silence,
             ),
-            Cause::Evidence if self.is_answered() && trickle_needs_proof => (
+            Cause::Evidence if self.may_have_a_worker_left() && trickle_needs_proof => (
                 Proof::Trickle,
                 assessment.evidence() >= threshold && failing.large >= LARGE_BURSTS,
             ),
             Cause::Evidence => (Proof::Silence, assessment.evidence() + bursts >= threshold),
         };
         proven.then_some(proof)
+    }
+
+    /// Whether probes alone are proof: they have failed for long enough, and no client was answered since, if any asked.
+    fn probes_alone(&self, now: MonotonicTime, assessment: &Assessment) -> bool {
+        let Some(failing) = self.failing else { return false };
+        failing.bursts >= PROBES_ALONE_BURSTS
+            && now.since(failing.since) >= PROBES_ALONE
+            && assessment.last_answer <= failing.since
+            && (assessment.idle || assessment.waiting >= PROBES_ALONE_WAITING)
     }
 
     /// The same where no probe can be sent.
@@ -114,7 +123,9 @@ impl Doubt {
         let (_, after) = self.answers;
         let answers = after.saturating_sub(before) as f64;
         if answers > 0.0 {
-            answers / now.since(since).as_secs_f64().max(1e-3) * silence.as_secs_f64()
+            // Up to the last of them: the silence itself must not make it look usual.
+            let answering = now.since(since).saturating_sub(silence).as_secs_f64().max(1e-3);
+            answers / answering * silence.as_secs_f64()
         } else {
             f64::INFINITY
         }

@@ -17,6 +17,8 @@ const HEALTHY: Assessment = Assessment {
     overload: false,
     overload_silence: Duration::from_millis(250),
     block: Duration::from_millis(50),
+    waiting: 1,
+    has_socket: false,
     hint: false,
     local_answers: None,
     findings: Findings {
