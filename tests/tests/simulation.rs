@@ -66,7 +66,7 @@ fn an_engine_that_does_not_know_overload_withdraws_living_services() {
 
 #[test]
 fn silence_alone_finds_a_death_in_its_time_and_keeps_its_budget() {
-    let watched = watch(100.0, Duration::from_secs(1000), Duration::from_secs(2000), 1);
+    let watched = watch(100.0, 10.0, Duration::from_secs(1000), Duration::from_secs(2000), 1);
     // Two are expected; nine or more come by chance once in four thousand trials.
     assert!(watched.false_alarms < 9, "{watched:?}");
     let least_ms = 1e3 * (100.0 * 1000.0_f64).ln_1p() / 100.0;

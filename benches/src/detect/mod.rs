@@ -37,12 +37,25 @@ pub(crate) struct DetectArgs {
     /// Three seeds, 500 queries a second, and short runs of the rest
     #[arg(long)]
     quick: bool,
+    /// Only this part of it
+    #[arg(long, conflicts_with = "scenario")]
+    only: Option<Part>,
     /// Tell all that the engine does in the run with this seed, of every scenario that was chosen
     #[arg(long, value_name = "SEED")]
     events: Option<u64>,
     /// Print the result as one JSON object, the last line on stdout
     #[arg(long)]
     json: bool,
+}
+
+/// Parts of the benchmark.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    Scenarios,
+    Passive,
+    Ablations,
+    Calibration,
+    Step,
 }
 
 pub(crate) fn run(arguments: &DetectArgs) -> Result<()> {
@@ -59,15 +72,23 @@ pub(crate) fn run(arguments: &DetectArgs) -> Result<()> {
     }
     let seeds = if arguments.quick { SEEDS_QUICK } else { arguments.seeds };
     let seeds: Vec<u64> = (1..=seeds).collect();
-    let mut report = Report {
-        scenarios: matrix::run(&scenarios, &environments, &seeds)?,
-        ..Report::default()
-    };
     // Who asks for one scenario wants to know about that.
-    if arguments.scenario.is_none() {
+    let only = arguments.only.or(arguments.scenario.as_ref().map(|_| Part::Scenarios));
+    let wanted = |part| only.is_none_or(|only| only == part);
+    let mut report = Report::default();
+    if wanted(Part::Scenarios) {
+        report.scenarios = matrix::run(&scenarios, &environments, &seeds)?;
+    }
+    if wanted(Part::Passive) {
         report.passive = passive::run(arguments.quick)?;
+    }
+    if wanted(Part::Ablations) {
         report.ablations = ablation::run(&scenarios, &ablation_environments(), arguments.quick)?;
+    }
+    if wanted(Part::Calibration) {
         report.calibration = Some(calibration::run(arguments.quick)?);
+    }
+    if wanted(Part::Step) {
         report.step_ns = Some(step::run());
     }
     report.sum_up();

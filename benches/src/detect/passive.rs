@@ -38,7 +38,7 @@ pub(super) fn run(quick: bool) -> Result<Vec<Row>> {
         .collect();
     // A moment of health of a different length each time, so that ticks and deaths don't keep step.
     let delays = on_all_cores("silence alone", &jobs, |(rate, seed)| {
-        watch(*rate, TEN_YEARS, Duration::from_millis(60_000 + 7 * seed), *seed).delay_ms
+        watch(*rate, 0.0, TEN_YEARS, Duration::from_millis(60_000 + 7 * seed), *seed).delay_ms
     })?;
     let rows = RATES
         .into_iter()

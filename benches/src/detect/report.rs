@@ -72,7 +72,10 @@ impl Report {
         }
         for row in self.calibration.iter().flat_map(|calibration| &calibration.rates) {
             self.numbers.push(Number {
-                name: format!("mean time between false alarms, {} queries/s, s", row.queries_per_s),
+                name: format!(
+                    "mean s between false alarms ({}), {} queries/s and x{} unanswerable",
+                    row.false_alarms, row.queries_per_s, row.unanswerable
+                ),
                 value: row.mean_s,
                 bar: 1000.0,
                 met: row.met,

@@ -18,6 +18,7 @@ mod scenario;
 mod script;
 mod server;
 mod traffic;
+mod watch;
 mod wheel;
 
 use anycast_user::clock::MonotonicTime;
@@ -26,11 +27,12 @@ pub use self::{
     healthy::{Healthy, healthy_engine},
     latency::LatencyModel,
     outcome::{Outcome, Summary, quantile},
-    run::{Environment, Experiment, Watched, play, run, watch},
+    run::{Environment, Experiment, play, run},
     scenario::{Kind, Scenario},
     script::{Change, Step, every},
     server::ServerSetup,
     traffic::{Retry, Rhythm, Shape, SourceSetup},
+    watch::{Watched, watch},
 };
 
 /// The one source of chance: small, fast, and the same on every machine for a seed.

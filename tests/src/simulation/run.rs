@@ -19,9 +19,7 @@ use super::{
     probes::Prober,
     scenario::Scenario,
     script::{Change, Step},
-    server::ServerSetup,
     time,
-    traffic::SourceSetup,
 };
 
 /// What a scenario is played in.
@@ -100,14 +98,14 @@ pub(super) fn settings(
 }
 
 /// One node with one service.
-struct World {
+pub(super) struct World {
     engine: Engine,
-    notes: Notes,
+    pub(super) notes: Notes,
     prober: Option<Prober>,
     node: Node,
     /// Answers are counted at the sockets when the engine wants that.
     second_proof: bool,
-    now: u64,
+    pub(super) now: u64,
     tick_ms: u32,
     results: Vec<anycast_user::engine::Probed>,
     /// What is still to happen, the next last.
@@ -115,7 +113,7 @@ struct World {
 }
 
 impl World {
-    fn new(settings: Settings, watch_only: Option<WatchOnly>, node: Node) -> Self {
+    pub(super) fn new(settings: Settings, watch_only: Option<WatchOnly>, node: Node) -> Self {
         let links = [LinkSetup {
             found: Found::Up,
             withdraw_when: WithdrawWhen::Any,
@@ -137,7 +135,7 @@ impl World {
         }
     }
 
-    fn script(&mut self, steps: &[Step], warm_up_ms: u64) {
+    pub(super) fn script(&mut self, steps: &[Step], warm_up_ms: u64) {
         let absolute = |(at, change): &Step| (warm_up_ms + at.as_millis() as u64, *change);
         self.steps = steps.iter().map(absolute).collect();
         // Stable: of what happens at the same time the first comes first.
@@ -146,7 +144,7 @@ impl World {
     }
 
     /// One tick.
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         while let Some((_, change)) = self.steps.pop_if(|(at, _)| *at <= self.now) {
             if let Change::Tick(tick) = change {
                 self.tick_ms = (tick.as_millis() as u32).max(1);
@@ -259,58 +257,4 @@ pub fn play(scenario: &Scenario, environment: &Environment, seed: u64, tell: boo
     let events = world.notes.events.unwrap_or_default();
     let events = events.into_iter().map(|event| (since_start(event.at), event)).collect();
     (outcome.judge(scenario, acted.map(since_start)), events)
-}
-
-/// What came of watching a service that can't be probed.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Watched {
-    /// How often it was called dead while it was healthy.
-    pub false_alarms: u64,
-    /// For how long it was watched, arming not included.
-    pub healthy: Duration,
-    /// From its death until that was found, in milliseconds.
-    pub delay_ms: Option<f64>,
-}
-
-/// Watches a healthy authoritative service for `healthy` after arming, with floor 0 and a budget of one false alarm in
-/// `time_between_false_alarms`; then it is killed.
-#[must_use]
-pub fn watch(queries_per_second: f64, time_between_false_alarms: Duration, healthy: Duration, seed: u64) -> Watched {
-    const FOUND_WITHIN: Duration = Duration::from_secs(120);
-    let clients = SourceSetup {
-        retry: None,
-        ..SourceSetup::CLIENTS
-    };
-    let server = ServerSetup::default();
-    let random = Random::seed_from_u64(seed);
-    let node = Node::new(
-        random,
-        &[clients],
-        server,
-        LatencyModel::Authoritative,
-        queries_per_second,
-    );
-    let mut settings = settings(true, Duration::ZERO, time_between_false_alarms, Experiment::NONE);
-    settings.detect.arming_time = Duration::from_secs(30);
-    let mut world = World::new(settings, Some(WatchOnly::NoProbe), node);
-    while !world.notes.armed && world.now < 1_000_000 {
-        world.step();
-    }
-    let end_ms = world.now + healthy.as_millis() as u64;
-    world.script(&[(Duration::ZERO, Change::Hang)], end_ms);
-    while world.now < end_ms {
-        world.step();
-    }
-    let false_alarms = world.notes.blackholed.len() as u64;
-    world.notes.blackholed.clear();
-    let give_up = end_ms + FOUND_WITHIN.as_millis() as u64;
-    while world.notes.blackholed.is_empty() && world.now < give_up {
-        world.step();
-    }
-    let found = world.notes.blackholed.first();
-    Watched {
-        false_alarms,
-        healthy,
-        delay_ms: found.map(|found| found.as_millis_f64() - time(end_ms as f64).as_millis_f64()),
-    }
 }

@@ -38,7 +38,7 @@ fn demand() -> Vec<Scenario> {
             .until(seconds(180)),
         Scenario::new("diurnal demand, a day in ten minutes", MustNot)
             .sources([diurnal])
-            .until(seconds(1200)),
+            .until(seconds(620)),
         Scenario::new("no demand for a minute", MustNot)
             .at(seconds(5), Change::Demand(0, 0.0))
             .at(seconds(65), Change::Demand(0, 1.0))
