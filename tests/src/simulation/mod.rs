@@ -17,6 +17,7 @@ mod run;
 mod scenario;
 mod script;
 mod server;
+mod trace;
 mod traffic;
 mod wheel;
 
@@ -30,6 +31,7 @@ pub use self::{
     scenario::{Kind, Scenario},
     script::{Change, Step, every},
     server::ServerSetup,
+    trace::{Trace, trace},
     traffic::{Retry, Rhythm, Shape, SourceSetup},
 };
 
