@@ -2,9 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
-use anycast_tests::simulation::{
-    Change, Environment, Experiment, Kind, LatencyModel, Scenario, Shape, SourceSetup, Trace, trace,
-};
+use anycast_tests::simulation::Trace;
 use anycast_user::{engine::Explanation, policy::Burst};
 use anyhow::{Result, anyhow};
 use plotters::{
@@ -12,57 +10,16 @@ use plotters::{
     prelude::*,
 };
 
-use super::style::{self, letters};
+use super::{
+    runs::{Panel, panels},
+    style::{self, letters},
+};
 
 const SIZE: (u32, u32) = (860, 900);
-const SEED: u64 = 1;
-const ENVIRONMENT: Environment = Environment {
-    latency: LatencyModel::Authoritative,
-    measured: true,
-    queries_per_second: 500.0,
-    experiment: Experiment::NONE,
-};
-/// When it happens: some time after arming.
-const FAULT: Duration = Duration::from_secs(5);
 /// Points of a line at most; of those that fall together the highest is drawn.
 const POINTS: usize = 500;
 /// The y axis, over the highest that is drawn.
 const HEADROOM: f64 = 1.06;
-
-struct Panel {
-    caption: &'static str,
-    scenario: Scenario,
-    before: Duration,
-    after: Duration,
-}
-
-fn panels() -> Vec<Panel> {
-    let milliseconds = Duration::from_millis;
-    let scenario = |kind| Scenario::new("", kind);
-    vec![
-        Panel {
-            caption: "The server hangs at 0",
-            scenario: scenario(Kind::Must).fault(FAULT, Change::Hang),
-            before: milliseconds(20),
-            after: milliseconds(55),
-        },
-        Panel {
-            caption: "The server pauses for 20 ms at 0",
-            scenario: scenario(Kind::MustNot).fault(FAULT, Change::Pause(milliseconds(20))),
-            before: milliseconds(20),
-            after: milliseconds(55),
-        },
-        Panel {
-            caption: "A flood of ten times the demand, which can't be answered, begins at 0",
-            scenario: Scenario {
-                fault: FAULT,
-                ..scenario(Kind::MustNot).flood(FAULT, SourceSetup::flood(Shape::Unanswerable, 10.0))
-            },
-            before: Duration::from_secs(2),
-            after: Duration::from_secs(8),
-        },
-    ]
-}
 
 /// Lines and marks, as the key names them.
 const KEY: [(&str, RGBColor); 8] = [
@@ -91,6 +48,8 @@ pub(super) fn draw() -> Result<String> {
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+/// What a line shows.
+type Of = fn(&Explanation) -> f64;
 type Drawn = Result<(), Box<dyn Error>>;
 
 fn figure(svg: &mut String) -> Drawn {
@@ -100,13 +59,7 @@ fn figure(svg: &mut String) -> Drawn {
     draw_key(&key)?;
     let panels = panels();
     for (panel, area) in panels.iter().zip(charts.split_evenly((panels.len(), 1))) {
-        let Panel {
-            scenario,
-            before,
-            after,
-            ..
-        } = panel;
-        draw_panel(&area, panel, &trace(scenario, &ENVIRONMENT, SEED, *before, *after))?;
+        draw_panel(&area, panel, &panel.play())?;
     }
     area.present()?;
     Ok(())
@@ -122,9 +75,9 @@ fn draw_key(area: &Area<'_>) -> Drawn {
 }
 
 fn draw_panel(area: &Area<'_>, panel: &Panel, trace: &Trace) -> Drawn {
-    let (from, to) = (-panel.before.as_secs_f64() * 1e3, panel.after.as_secs_f64() * 1e3);
+    let range = panel.range_ms();
     // What came after the decision is nobody's concern.
-    let until = trace.withdrawn_ms.unwrap_or(to);
+    let until = trace.withdrawn_ms.unwrap_or(range.end);
     let shown = || trace.moments.iter().filter(move |(at, _)| *at <= until);
     let threshold = shown().next().map_or(1.0, |(_, now)| now.assessment.threshold);
     let top = HEADROOM * shown().map(|(_, now)| with_bursts(now)).fold(threshold, f64::max);
@@ -134,7 +87,7 @@ fn draw_panel(area: &Area<'_>, panel: &Panel, trace: &Trace) -> Drawn {
         .margin_right(28)
         .x_label_area_size(38)
         .y_label_area_size(48)
-        .build_cartesian_2d(from..to, 0.0..top)?;
+        .build_cartesian_2d(range, 0.0..top)?;
     chart
         .configure_mesh()
         .x_desc("time, ms")
@@ -146,7 +99,6 @@ fn draw_panel(area: &Area<'_>, panel: &Panel, trace: &Trace) -> Drawn {
         .light_line_style(WHITE)
         .max_light_lines(1)
         .draw()?;
-    type Of = fn(&Explanation) -> f64;
     let lines: [(RGBColor, u32, Of); 5] = [
         (style::BLACK, 1, |now| now.assessment.threshold),
         (style::GREY, 1, |now| now.assessment.suspicion_threshold),
@@ -155,8 +107,8 @@ fn draw_panel(area: &Area<'_>, panel: &Panel, trace: &Trace) -> Drawn {
         (style::BLUE, 2, |now| now.assessment.silence_evidence),
     ];
     for (colour, width, of) in lines {
-        let points = thinned(shown().map(|(at, now)| (*at, of(now))).collect());
-        chart.draw_series(LineSeries::new(points, colour.stroke_width(width)))?;
+        let points: Vec<_> = shown().map(|(at, now)| (*at, of(now))).collect();
+        chart.draw_series(LineSeries::new(thinned(&points), colour.stroke_width(width)))?;
     }
     draw_bursts(&mut chart, trace, until, top)?;
     draw_decision(&mut chart, trace, top)
@@ -208,7 +160,7 @@ fn length_ms(burst: &Burst) -> f64 {
 }
 
 /// The highest of stretches of equal length.
-fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let stretch = points.len().div_ceil(POINTS).max(1);
     let highest = |points: &[(f64, f64)]| points.iter().copied().max_by(|left, right| left.1.total_cmp(&right.1));
     points.chunks(stretch).filter_map(highest).collect()

@@ -52,13 +52,13 @@ fn figure(rows: &[Row], svg: &mut String) -> Drawn {
         .into_iter()
         .flat_map(|latency| rates.iter().map(move |rate| (latency, *rate)))
         .collect();
-    let width = (2 * MARGIN + NAMES + CELL * columns.len() as i32).max(WIDTH_LEAST);
+    let width = (2 * MARGIN + NAMES + pixels(columns.len(), CELL)).max(WIDTH_LEAST);
     let groups = [
         (Kind::MustNot, "alive: must not be withdrawn"),
         (Kind::Must, "dead: must be withdrawn; median delay in ms"),
         (Kind::AlertOnly, "alive, if not well: must be told, and not withdrawn"),
     ];
-    let height = HEAD + ROW * (names.len() + 2 * groups.len()) as i32 + MARGIN;
+    let height = HEAD + pixels(names.len() + 2 * groups.len(), ROW) + MARGIN;
     let area = SVGBackend::with_string(svg, (width as u32, height as u32)).into_drawing_area();
     area.fill(&WHITE)?;
     head(&area, rows, &columns)?;
@@ -102,7 +102,7 @@ fn head(area: &Area<'_>, rows: &[Row], columns: &[(LatencyModel, u64)]) -> Drawn
             colour.filled(),
         ))?;
         text(area, name, (x + 20, MARGIN + 30), 13, HPos::Left)?;
-        x += 40 + 7 * name.len() as i32;
+        x += 40 + pixels(name.len(), 7);
     }
     for (column, (latency, rate)) in (0_i32..).zip(columns) {
         let x = MARGIN + NAMES + column * CELL + CELL / 2;
@@ -159,4 +159,9 @@ fn text(area: &Area<'_>, text: &str, at: (i32, i32), size: u32, anchor: HPos) ->
     let style = letters(size).pos(Pos::new(anchor, VPos::Top));
     area.draw(&Text::new(text.to_owned(), at, style))?;
     Ok(())
+}
+
+/// What so many things take that are this large each.
+fn pixels(many: usize, each: i32) -> i32 {
+    i32::try_from(many).map_or(0, |many| many.saturating_mul(each))
 }

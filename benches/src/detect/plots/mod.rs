@@ -4,6 +4,7 @@
 mod delay;
 mod evidence;
 mod matrix;
+mod runs;
 mod style;
 
 use std::{fs, path::Path};
