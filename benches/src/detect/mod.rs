@@ -5,12 +5,16 @@
 
 mod ablation;
 mod calibration;
+mod delays;
 mod events;
 mod matrix;
 mod passive;
+mod plots;
 mod report;
 mod step;
 mod threads;
+
+use std::path::PathBuf;
 
 use anycast_tests::simulation::{Environment, Experiment, LatencyModel, Scenario, catalogue};
 use anyhow::{Result, bail};
@@ -43,6 +47,9 @@ pub(crate) struct DetectArgs {
     /// Tell all that the engine does in the run with this seed, of every scenario that was chosen
     #[arg(long, value_name = "SEED")]
     events: Option<u64>,
+    /// Draw the figures of the documentation into this directory
+    #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["scenario", "rate", "events"])]
+    plots: Option<PathBuf>,
     /// Print the result as one JSON object, the last line on stdout
     #[arg(long)]
     json: bool,
@@ -91,8 +98,15 @@ pub(crate) fn run(arguments: &DetectArgs) -> Result<()> {
     if wanted(Part::Step) {
         report.step_ns = Some(step::run());
     }
+    if arguments.plots.is_some() {
+        report.delays = delays::run(arguments.quick)?;
+    }
     report.sum_up();
     report.say();
+    if let Some(directory) = &arguments.plots {
+        delays::say(&report.delays);
+        plots::draw(directory, &report.delays, &report.scenarios)?;
+    }
     if arguments.json {
         println!("{}", serde_json::to_string(&report)?);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anycast_tests::simulation::Kind;
 use serde::Serialize;
 
-use super::{ablation, calibration::Calibration, matrix, passive};
+use super::{ablation, calibration::Calibration, delays, matrix, passive};
 
 /// A: one false alarm in ten node-years.
 pub(super) const TEN_YEARS: Duration = Duration::from_secs(315_576_000);
@@ -20,6 +20,7 @@ pub(super) fn t1_ms(per_second: f64) -> f64 {
 pub(super) struct Report {
     pub(super) scenarios: Vec<matrix::Row>,
     pub(super) passive: Vec<passive::Row>,
+    pub(super) delays: Vec<delays::Row>,
     pub(super) calibration: Option<Calibration>,
     pub(super) ablations: Vec<ablation::Row>,
     pub(super) step_ns: Option<f64>,

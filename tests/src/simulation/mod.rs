@@ -17,6 +17,7 @@ mod run;
 mod scenario;
 mod script;
 mod server;
+mod trace;
 mod traffic;
 mod watch;
 mod wheel;
@@ -31,6 +32,7 @@ pub use self::{
     scenario::{Kind, Scenario},
     script::{Change, Step, every},
     server::ServerSetup,
+    trace::{Trace, trace},
     traffic::{Retry, Rhythm, Shape, SourceSetup},
     watch::{Watched, watch},
 };

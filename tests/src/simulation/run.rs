@@ -6,7 +6,7 @@ use anycast_user::{
     detect::{self, LatencyProfile, Parts},
     engine::{Engine, Found, LinkSetup, ServiceSetup, Settings, SocketsSeen},
     event::{AlertSet, Event},
-    policy::{FloorSettings, SuspicionSettings, WatchOnly, WithdrawWhen},
+    policy::{Burst, FloorSettings, SuspicionSettings, WatchOnly, WithdrawWhen},
 };
 use rand::SeedableRng;
 
@@ -99,8 +99,10 @@ pub(super) fn settings(
 
 /// One node with one service.
 pub(super) struct World {
-    engine: Engine,
+    pub(super) engine: Engine,
     pub(super) notes: Notes,
+    /// Every burst that was judged, when somebody wants to know.
+    pub(super) bursts: Option<Vec<Burst>>,
     prober: Option<Prober>,
     node: Node,
     /// Answers are counted at the sockets when the engine wants that.
@@ -125,6 +127,7 @@ impl World {
         Self {
             engine: Engine::new(settings, &links, time(0.0)),
             notes: Notes::default(),
+            bursts: None,
             prober: Prober::new(),
             node,
             second_proof: false,
@@ -133,6 +136,26 @@ impl World {
             results: Vec::new(),
             steps: Vec::new(),
         }
+    }
+
+    /// Before the first tick of `scenario`.
+    pub(super) fn of(scenario: &Scenario, environment: &Environment, seed: u64) -> Self {
+        let mut node = Node::new(
+            Random::seed_from_u64(seed),
+            &scenario.sources,
+            scenario.server,
+            environment.latency,
+            environment.queries_per_second,
+        );
+        node.latencies.wanted = environment.measured;
+        for source in scenario.awake..scenario.sources.len() {
+            node.change(0, Change::Demand(source, 0.0));
+        }
+        let settings = settings(scenario.armed, scenario.floor, TEN_YEARS, environment.experiment);
+        let mut world = Self::new(settings, None, node);
+        world.second_proof = scenario.second_proof;
+        world.script(&scenario.steps, scenario.warm_up.as_millis() as u64);
+        world
     }
 
     pub(super) fn script(&mut self, steps: &[Step], warm_up_ms: u64) {
@@ -158,6 +181,10 @@ impl World {
             prober.results(now_ms, &mut self.results);
         }
         for probed in self.results.drain(..) {
+            self.bursts
+                .iter_mut()
+                .filter(|_| !probed.late)
+                .for_each(|bursts| bursts.push(probed.burst));
             self.engine.probed(now, &probed, &mut self.notes);
         }
         if self.now % SOCKETS_EVERY_MS < u64::from(self.tick_ms) {
@@ -207,15 +234,8 @@ pub fn run(scenario: &Scenario, environment: &Environment, seed: u64) -> Outcome
 /// Plays `scenario`, and gives all that the engine told as well, with times from the end of the warm-up in milliseconds.
 #[must_use]
 pub fn play(scenario: &Scenario, environment: &Environment, seed: u64, tell: bool) -> (Outcome, Vec<(f64, Event)>) {
-    let mut node = Node::new(
-        Random::seed_from_u64(seed),
-        &scenario.sources,
-        scenario.server,
-        environment.latency,
-        environment.queries_per_second,
-    );
-    node.latencies.wanted = environment.measured;
-    let settings = settings(scenario.armed, scenario.floor, TEN_YEARS, environment.experiment);
+    let mut world = World::of(scenario, environment, seed);
+    world.notes.events = tell.then(Vec::new);
     let warm_up_ms = scenario.warm_up.as_millis() as u64;
     let end_ms = warm_up_ms + scenario.end.as_millis() as u64;
     let judged_from = warm_up_ms
@@ -224,13 +244,6 @@ pub fn play(scenario: &Scenario, environment: &Environment, seed: u64, tell: boo
         } else {
             scenario.fault.as_millis() as u64
         };
-    for source in scenario.awake..scenario.sources.len() {
-        node.change(0, Change::Demand(source, 0.0));
-    }
-    let mut world = World::new(settings, None, node);
-    world.second_proof = scenario.second_proof;
-    world.notes.events = tell.then(Vec::new);
-    world.script(&scenario.steps, warm_up_ms);
     let mut armed = false;
     let mut acted = None;
     while world.now < end_ms && acted.is_none() {

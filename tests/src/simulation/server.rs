@@ -25,6 +25,8 @@ impl Default for ServerSetup {
     }
 }
 
+/// No server is so slow that local probes alone overload it.
+const LEAST_PER_SECOND: f64 = 200.0;
 /// Queries a second that are ample: so many a worker, and so many times the usual demand.
 const AMPLE_PER_WORKER: f64 = 100_000.0;
 const AMPLE_TIMES: f64 = 50.0;
@@ -97,7 +99,7 @@ impl Server {
     pub(super) fn set_capacity(&mut self, times: Option<f64>, usual_per_second: f64) {
         let workers = self.workers.len() as f64;
         let ample = (AMPLE_TIMES * usual_per_second).max(AMPLE_PER_WORKER * workers);
-        self.read_ms = 1e3 * workers / times.map_or(ample, |times| times * usual_per_second);
+        self.read_ms = 1e3 * workers / times.map_or(ample, |times| (times * usual_per_second).max(LEAST_PER_SECOND));
     }
 
     /// Reads nothing before `until`.

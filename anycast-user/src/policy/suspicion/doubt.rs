@@ -24,9 +24,9 @@ const PROBES_ALONE_INTERVAL: Duration = Duration::from_millis(500);
 const BURSTS_UNTIL_SETTLED: usize = 50;
 /// How long evidence has to stay low for clients to be taken for served while probes fail: two blocks, within these.
 const CALM: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
-/// Suspicions that follow one another this closely are about the same loss when they are so many: by chance a healthy
-/// service has one a second, and three within this time once in a hundred of these. One that dies then is found later.
-const CHAIN: (Duration, u32) = (Duration::from_millis(300), 2);
+/// A suspicion that follows another this closely is about the same loss. A service that dies this soon after a chance
+/// suspicion, of which there may be one a second where queries wait anyhow, is found ten seconds later for it.
+const CHAIN: Duration = Duration::from_millis(300);
 /// A suspicion that rests on a hint is over when it has not been confirmed by then.
 const HINT_LASTS: Duration = Duration::from_secs(1);
 
@@ -88,8 +88,6 @@ pub(super) struct Failing {
 pub(super) struct Cleared {
     /// When the suspicion ended.
     ended: MonotonicTime,
-    /// How many there were, each soon after another.
-    chain: u32,
     /// When the last burst began that was answered.
     alive: MonotonicTime,
     /// When answers had begun to be missing, and how many had left.
@@ -97,16 +95,13 @@ pub(super) struct Cleared {
 }
 
 impl Cleared {
-    /// Whether it is about the loss that is seen now: there are several just now, or answers have been missing ever since.
+    /// Whether it is about the loss that is seen now: it ended just now, or answers have been missing ever since.
     pub(super) fn is_of_now(&self, now: MonotonicTime, assessment: &Assessment) -> bool {
-        let (_, many) = CHAIN;
-        self.is_recent(now) && self.chain >= many
-            || assessment.loss_before_silence >= assessment.suspicion_threshold / 2.0
+        self.is_recent(now) || assessment.loss_before_silence >= assessment.suspicion_threshold / 2.0
     }
 
     fn is_recent(&self, now: MonotonicTime) -> bool {
-        let (soon, _) = CHAIN;
-        now.since(self.ended) <= soon
+        now.since(self.ended) <= CHAIN
     }
 
     /// What a suspicion that began after this one, and ends now, leaves behind.
@@ -115,7 +110,6 @@ impl Cleared {
         let before = before.filter(|before| before.is_recent(doubt.since));
         Some(Self {
             ended: now,
-            chain: before.map_or(1, |before| before.chain.saturating_add(1)),
             alive,
             origin: before.map_or(doubt.origin, |before| before.origin),
         })

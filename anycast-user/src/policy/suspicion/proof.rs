@@ -106,7 +106,8 @@ impl Doubt {
         let Some(failing) = self.failing else { return false };
         failing.bursts >= PROBES_ALONE_BURSTS
             && now.since(failing.since) >= PROBES_ALONE
-            && assessment.last_answer <= failing.since
+            && assessment.silence >= PROBES_ALONE
+            && failing.last >= assessment.last_answer
             && (assessment.idle || assessment.waiting >= PROBES_ALONE_WAITING)
     }
 
