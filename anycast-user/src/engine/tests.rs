@@ -1,3 +1,5 @@
+mod dead;
+mod living;
 mod proofs;
 mod watch_only;
 
@@ -5,6 +7,7 @@ use super::*;
 use crate::{
     detect,
     detect::Parts,
+    event::AlertSet,
     policy::{Burst, FloorSettings, SuspicionSettings, WatchOnly, WithdrawWhen},
 };
 
