@@ -44,6 +44,7 @@ pub struct Detector {
     settings: Settings,
     first: Sample,
     previous: Sample,
+    last_query: MonotonicTime,
     /// When the service is called idle if no query comes until then.
     idle_at: MonotonicTime,
     /// How long after a query that is, in nanoseconds.
@@ -118,6 +119,7 @@ impl Detector {
             settings,
             first: sample,
             previous: sample,
+            last_query: sample.at,
             idle_at: sample.at.after(IDLE_AFTER),
             idle_after_ns: IDLE_AFTER.as_nanos() as u64,
             last_answer: sample.at,
@@ -163,6 +165,7 @@ impl Detector {
         let hint = more(|sample| sample.counts.hints) > 0;
         if queries > 0 {
             // By the rate of now: it fades while no query comes.
+            self.last_query = now;
             self.idle_at = now.after_nanoseconds(self.idle_after_ns);
         }
         if answers > 0 {
@@ -307,6 +310,7 @@ impl Detector {
             overload,
             overload_silence,
             block,
+            unasked: now.since(self.last_query),
             waiting: self.unanswered(settled),
             has_socket: false, // Others know.
             hint,

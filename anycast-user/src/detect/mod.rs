@@ -187,6 +187,8 @@ pub struct Assessment {
     pub overload_silence: Duration,
     /// W: within two of these the residual channel has found what it can find.
     pub block: Duration,
+    /// Time since the last query.
+    pub unasked: Duration,
     /// Queries since the last answer that are older than the lag.
     pub waiting: u64,
     /// A look at the service's sockets, not long ago, showed one.

@@ -14,7 +14,7 @@
 //! | overload | more comes than usual: e₁ ≥ h without bursts, and silence ≥ max(250 ms, h / 0.1 μ) |
 //! | lapse | probes were answered in this suspicion (the server lived): silent h / (answers per second since), 10 s of failed probes |
 //! | no socket | no answer since, and a burst was refused: skips the statistics, not the floor |
-//! | probes | nobody asks, or too few to judge by: three failed bursts over at least 1 s (unarmed: 3 s) |
+//! | probes | nobody asks, or too few to judge by: three failed bursts over at least 1 s (unarmed: 3 s; while somebody asked and was answered in the last 20 s: 10 s) |
 //!
 //! Of a service that can't be probed silence is all there is: it is blackholed when e₁ alone has reached h and the
 //! suspicion has lasted for the floor. Nobody acts on that; it is told.

@@ -48,7 +48,7 @@ fn an_idle_server_that_hangs_is_found_by_probes_alone() {
     world.queries_per_tick = 0;
     world.run(5000);
     world.servers[0] = Server::Hangs;
-    let down = down_after(&mut world, 12_000).expect("withdrawn");
+    let down = down_after(&mut world, 25_000).expect("withdrawn");
     assert!(down >= 1000, "{down}");
     assert_eq!(reasons(&world), [Reason::ProbesFail]);
 }

@@ -16,6 +16,9 @@ const LARGE_BURSTS: u32 = 2;
 /// Failed bursts that are proof where nobody asks, and over what time at least.
 const PROBES_ALONE_BURSTS: u32 = 3;
 const PROBES_ALONE: Duration = Duration::from_secs(1);
+/// The same where somebody asked within this time, and was answered.
+const PROBES_ALONE_ASKED: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_secs(20);
 /// Queries that have to wait meanwhile where anybody asks: one may be of those that are never answered.
 const PROBES_ALONE_WAITING: u64 = 3;
 /// The same of a service that is not armed.
@@ -101,14 +104,23 @@ impl Doubt {
         proven.then_some(proof)
     }
 
-    /// Whether probes alone are proof: they have failed for long enough, and no client was answered since, if any asked.
+    /// Whether probes alone are proof: they have failed for long enough, and no client was answered since, if any asked. As
+    /// long as somebody asked not long ago there is time: the next one who does tells more than probes do, which something
+    /// may keep from a service that lives.
     fn probes_alone(&self, now: MonotonicTime, assessment: &Assessment) -> bool {
         let Some(failing) = self.failing else { return false };
-        failing.bursts >= PROBES_ALONE_BURSTS
-            && now.since(failing.since) >= PROBES_ALONE
-            && assessment.silence >= PROBES_ALONE
+        let (enough, least) = if !assessment.idle {
+            (assessment.waiting >= PROBES_ALONE_WAITING, PROBES_ALONE)
+        } else if assessment.waiting > 0 || assessment.unasked >= QUIET {
+            (true, PROBES_ALONE)
+        } else {
+            (true, PROBES_ALONE_ASKED)
+        };
+        enough
+            && failing.bursts >= PROBES_ALONE_BURSTS
+            && now.since(failing.since) >= least
+            && assessment.silence >= least
             && failing.last >= assessment.last_answer
-            && (assessment.idle || assessment.waiting >= PROBES_ALONE_WAITING)
     }
 
     /// The same where no probe can be sent.

@@ -17,6 +17,7 @@ const HEALTHY: Assessment = Assessment {
     overload: false,
     overload_silence: Duration::from_millis(250),
     block: Duration::from_millis(50),
+    unasked: Duration::ZERO,
     waiting: 1,
     has_socket: false,
     hint: false,
