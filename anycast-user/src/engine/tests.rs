@@ -528,7 +528,7 @@ fn a_withdrawn_link_none_of_whose_services_was_armed_comes_back_when_all_answer(
 fn probes_that_fail_while_clients_are_answered_disarm() {
     let mut world = World::healthy(true);
     world.blocked = true;
-    world.run(11_000);
+    world.run(15_000);
     assert_eq!(
         (world.state(), world.alerts()),
         (State::Unarmed, vec![AlertKind::ProbesUnanswered])
@@ -538,7 +538,7 @@ fn probes_that_fail_while_clients_are_answered_disarm() {
     assert!(world.up, "what is not armed is not withdrawn");
     world.servers[0] = Server::Answers;
     world.blocked = false;
-    world.run(11_000);
+    world.run(15_000);
     assert_eq!(world.state(), State::Healthy, "and armed again when they work");
 }
 

@@ -25,8 +25,8 @@ impl Default for ServerSetup {
     }
 }
 
-/// No server is so slow that local probes alone overload it.
-const LEAST_PER_SECOND: f64 = 200.0;
+/// No server is so slow that it answers none of a burst of local probes in time, if that is all it has to do.
+const LEAST_PER_SECOND: f64 = 400.0;
 /// Queries a second that are ample: so many a worker, and so many times the usual demand.
 const AMPLE_PER_WORKER: f64 = 100_000.0;
 const AMPLE_TIMES: f64 = 50.0;

@@ -90,20 +90,19 @@ impl Service {
         }
     }
 
-    /// While all is well: are probes answered as clients are? A service none of whose probes is answered while its clients
-    /// are can't be judged by them, nor one that is too slow: it is disarmed. Where only some are answered, some of its
-    /// workers are dead, which is told. Where no client was answered meanwhile, the probes may be right.
+    /// While all is well: are probes answered as clients are? One that is too slow can't be judged by them and is disarmed.
+    /// Where only some are answered, some of its workers are dead, which is told. Where none is, it is asked on.
     fn check_probes(&mut self, now: MonotonicTime, link: usize, probed: &Probed, effects: &mut impl Effects) {
-        let clients_were_answered = now.since(probed.burst.started_at) > self.assessment.silence;
         let Some(kind) = distrust(probed) else {
             return self.believe(now, effects);
         };
-        let none_answered = probed.burst.is_failed();
-        if kind == AlertKind::ProbesSlow || none_answered && clients_were_answered {
+        if probed.burst.is_failed() {
+            // Clients may be answered all the same: then this is over, and its probes are not believed any more.
+            return self.suspicion.ask(now, &self.assessment, Cause::Probes);
+        }
+        if kind == AlertKind::ProbesSlow {
             self.disarm(now, Reason::ProbesContradicted, effects);
             self.next_health_probe = now.after(HEALTH_PROBE_INTERVAL);
-        } else if none_answered {
-            return self.suspicion.ask(now, &self.assessment, Cause::Probes);
         }
         self.set_alert(link, kind, true, now, effects);
     }

@@ -44,7 +44,7 @@ fn a_service_whose_probes_were_contradicted_is_not_withdrawn_by_them() {
     for per_second in [0.2, 1.0, 2.0] {
         let mut world = World::healthy(true);
         world.blocked = true;
-        world.run(11_000);
+        world.run(15_000);
         assert_eq!(
             (world.state(), world.alerts()),
             (State::Unarmed, vec![AlertKind::ProbesUnanswered])

@@ -22,8 +22,9 @@ const PROOF_INTERVAL: Duration = Duration::from_millis(50);
 const PROBES_ALONE_INTERVAL: Duration = Duration::from_millis(500);
 /// Bursts after which a service that answers them is asked more slowly.
 const BURSTS_UNTIL_SETTLED: usize = 50;
-/// How long evidence has to stay low for clients to be taken for served while probes fail: two blocks, within these.
-const CALM: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// How long evidence has to stay low while probes fail for clients to be taken for served, two blocks within these: a
+/// server that stopped may still answer what it had read.
+const CALM: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(5));
 /// A suspicion that follows another this closely is about the same loss. A service that dies this soon after a chance
 /// suspicion, of which there may be one a second where queries wait anyhow, is found ten seconds later for it.
 const CHAIN: Duration = Duration::from_millis(300);
@@ -208,7 +209,8 @@ impl Doubt {
                 calm >= (assessment.block * 2).clamp(CALM.0, CALM.1)
             }
             Cause::Evidence => true,
-            _ if self.is_answered() => true,
+            // Not before it was asked.
+            _ if self.is_answered() => now.since(self.since) >= CALM.0,
             Cause::Hint => self.failing.is_none() && now.since(self.since) >= HINT_LASTS,
             Cause::Probes | Cause::ProbesUnarmed => false,
         }

@@ -312,12 +312,12 @@ fn an_answer_while_probes_fail_contradicts_them() {
     };
     let mut answered = suspicion.clone();
     assert_eq!(
-        calm(&mut suspicion, 215),
+        calm(&mut suspicion, 3015),
         None,
         "an answer may have slipped out of a dying server"
     );
-    assert_eq!(suspicion.tick(at(215), &evidence(0.0)), Verdict::Contradicted);
-    assert_eq!(suspicion.tick(at(216), &evidence(0.0)), Verdict::Clear, "once");
+    assert_eq!(suspicion.tick(at(3015), &evidence(0.0)), Verdict::Contradicted);
+    assert_eq!(suspicion.tick(at(3016), &evidence(0.0)), Verdict::Clear, "once");
     assert_eq!(calm(&mut answered, 60), None);
     answered.burst(&burst(60, 16, 0));
     assert_eq!(answered.tick(at(65), &evidence(0.0)), Verdict::Clear, "it was a pause");
