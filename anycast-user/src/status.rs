@@ -167,7 +167,7 @@ impl Status {
     }
 
     /// Shows how long the answers of a service took in the last while. May wait for another one who does.
-    pub fn show_latency(&self, service: usize, profile: LatencyProfile) {
+    pub fn show_latency(&self, service: usize, profile: &LatencyProfile) {
         if let Some(status) = self.services.get(service) {
             status.latency.show(profile);
         }

@@ -57,7 +57,7 @@ pub(super) async fn tell_latency(status: &Status, sampled: &[usize]) {
                 (longest, after.saturating_sub(*before))
             });
             if let Some(profile) = LatencyProfile::new(added) {
-                status.show_latency(service, profile);
+                status.show_latency(service, &profile);
             }
             *before = after;
         }

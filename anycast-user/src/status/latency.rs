@@ -20,8 +20,8 @@ pub(super) struct LatencyStatus {
 
 impl LatencyStatus {
     /// In place of one that nobody took.
-    pub(super) fn show(&self, profile: LatencyProfile) {
-        *self.profile.lock().unwrap_or_else(PoisonError::into_inner) = Some(profile);
+    pub(super) fn show(&self, profile: &LatencyProfile) {
+        *self.profile.lock().unwrap_or_else(PoisonError::into_inner) = Some(*profile);
         self.is_new.store(true, Release);
     }
 
@@ -55,8 +55,8 @@ mod tests {
     fn the_last_one_is_taken_once() {
         let status = LatencyStatus::default();
         assert_eq!(status.take(), None);
-        status.show(profile(1));
-        status.show(profile(2));
+        status.show(&profile(1));
+        status.show(&profile(2));
         assert_eq!(status.take(), Some(profile(2)));
         assert_eq!(status.take(), None);
     }
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn who_is_interrupted_while_showing_one_keeps_nobody() {
         let status = LatencyStatus::default();
-        status.show(profile(1));
+        status.show(&profile(1));
         let interrupted = status.profile.lock().unwrap();
         assert_eq!(status.take(), None);
         drop(interrupted);
