@@ -1,8 +1,9 @@
 //! Which transactions are sampled, what is kept while they are under way, and how long they took.
 //!
 //! Several CPUs work on the same slots without a lock. Whoever changes the owner of a slot takes the tag out of it first,
-//! by an atomic exchange, so that of several only one goes on, and none pairs one's tag with another's time. What a race
-//! can cost is a sample.
+//! by an atomic exchange, so that of several that end a transaction only one goes on. Two that begin one in the same slot
+//! at the same moment may leave one's tag with the other's time. What a race can cost is a sample, or what lies between
+//! these two times: nanoseconds, or as long as one of them was interrupted.
 
 use core::sync::atomic::AtomicU64;
 

@@ -15,7 +15,7 @@ mod maps;
 
 use anycast_ebpf::{
     packet::{Direction, Framing, Tunnels, View},
-    record::{active_table, recognise, record, record_sent},
+    record::{active_table, is_udp, recognise, record, record_sent},
 };
 use aya_ebpf::{
     bindings::{TC_ACT_UNSPEC, xdp_action::XDP_PASS},
@@ -82,16 +82,18 @@ fn egress_tc_ip(context: TcContext) -> i32 {
 /// Counts answers as they leave the server's sockets, behind the firewall's rules for output and before the hooks of any
 /// interface. Attached only while it is in doubt whether the answers that the server gives leave the host.
 ///
-/// It sees the packets of every socket of the cgroup, so that it leaves as early as it can. Headers that the kernel has
+/// It sees the packets of every socket of the cgroup, most of which are of TCP, and leaves as early as it can. Headers that the kernel has
 /// not put into the linear part of a packet, as it may where a server sends without copying, are not looked for: then
 /// nothing is counted, which is no evidence.
 #[cgroup_skb(egress)]
 fn egress_cgroup(context: SkBuffContext) -> i32 {
-    if maps::is_way_out(context::link(&context))
+    let packet = Frame::of_sent(&context);
+    if is_udp(&packet)
+        && maps::is_way_out(context::link(&context))
         && maps::is_server_socket(context::socket_cookie(&context))
         && let Some(services) = maps::services()
     {
-        record_sent(&Maps, services, &Frame::of_sent(&context));
+        record_sent(&Maps, services, &packet);
     }
     CGROUP_VERDICT
 }
@@ -139,6 +141,12 @@ fn baseline_xdp(_: XdpContext) -> u32 {
 #[classifier]
 fn baseline_tc(_: TcContext) -> i32 {
     TC_VERDICT
+}
+
+/// Never attached: the same for cgroups.
+#[cgroup_skb(egress)]
+fn baseline_cgroup(_: SkBuffContext) -> i32 {
+    CGROUP_VERDICT
 }
 
 #[inline(always)]

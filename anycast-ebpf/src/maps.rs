@@ -2,8 +2,8 @@
 
 use anycast_ebpf::{
     layout::{
-        ANY_SOCKET, Counter, Counters, Exchange, Latency, OPEN_EXCHANGES, OPEN_TRANSACTIONS, SERVER_SOCKETS_MAX,
-        Services, Transaction, UnclassifiedCounters, WAYS_OUT_MAX,
+        Counter, Counters, Exchange, Latency, OPEN_EXCHANGES, OPEN_TRANSACTIONS, SERVER_SOCKETS_MAX, Services,
+        Transaction, UnclassifiedCounters, WAYS_OUT_MAX,
     },
     packet::Tunnels,
     record::Memory,
@@ -42,7 +42,7 @@ static EXCHANGES: Array<Exchange> = Array::with_max_entries(OPEN_EXCHANGES as u3
 
 /// The server's sockets, by cookie: what others send is no evidence that the server lives. Of another network namespace
 /// on this host, for one, where another server may have the same address. User space keeps it up to date while answers
-/// are counted as they leave sockets; [`ANY_SOCKET`] in it stands for all of them.
+/// are counted as they leave sockets.
 #[map]
 static SERVER_SOCKETS: HashMap<u64, u8> = HashMap::with_max_entries(SERVER_SOCKETS_MAX, 0);
 
@@ -57,6 +57,10 @@ static WAYS_OUT: HashMap<u32, u8> = HashMap::with_max_entries(WAYS_OUT_MAX, 0);
 /// CPU, on `PREEMPT_RT`.
 #[unsafe(no_mangle)]
 static ATOMIC_COUNTERS: Global<u8> = Global::new(0);
+
+/// Not zero: every socket is the server's, as for test runs, in which the kernel makes one for each packet.
+#[unsafe(no_mangle)]
+static ANY_SOCKET: Global<u8> = Global::new(0);
 
 /// Not zero: IP in IP is looked through.
 #[unsafe(no_mangle)]
@@ -84,7 +88,7 @@ pub(crate) fn services() -> Option<&'static Services> {
 /// Whether this is one of the server's sockets.
 #[inline(always)]
 pub(crate) fn is_server_socket(cookie: u64) -> bool {
-    SERVER_SOCKETS.get_ptr(cookie).is_some() || SERVER_SOCKETS.get_ptr(ANY_SOCKET).is_some()
+    SERVER_SOCKETS.get_ptr(cookie).is_some() || ANY_SOCKET.load() != 0
 }
 
 /// Whether what leaves by the link of this index should be seen at an uplink.

@@ -6,8 +6,8 @@ use crate::{
     exchange::{self, Event},
     latency::{self, Hash},
     layout::{
-        Counter, Counters, Exchange, Latency, OPEN_EXCHANGES, PROTOCOL_TCP, Services, Slot, Table, Transaction,
-        Unclassified, UnclassifiedCounters, is_loopback,
+        Counter, Counters, Exchange, Latency, OPEN_EXCHANGES, PROTOCOL_TCP, PROTOCOL_UDP, Services, Slot, Table,
+        Transaction, Unclassified, UnclassifiedCounters, is_loopback,
     },
     packet::{self, Direction, Flow, Followed, Framing, Packet, Segment, Take, Tunnels, View},
     table,
@@ -87,8 +87,24 @@ pub fn record<M: Memory, P: Packet>(
     }
 }
 
+/// Whether a packet that starts with its IP header is one of UDP, which follows at once: by a byte or two, for those who see
+/// all that a host sends.
+#[inline(always)]
+#[must_use]
+pub fn is_udp<P: Packet>(packet: &P) -> bool {
+    // One bounds check; a header of either version is longer.
+    packet.bytes::<10>(0).is_some_and(|start| {
+        let &[version, _, _, _, _, _, next_header, _, _, protocol] = start;
+        match version >> 4 {
+            4 => protocol == PROTOCOL_UDP,
+            6 => next_header == PROTOCOL_UDP,
+            _ => false,
+        }
+    })
+}
+
 /// Counts an answer that leaves a socket of this host, as a cgroup's program sees it: a packet that starts with its IP
-/// header. What goes to this host is none: those who probe the service from here are answered over loopback, whatever is
+/// header, for which [`is_udp`] holds. What goes to this host is none: those who probe the service from here are answered over loopback, whatever is
 /// wrong with the way out.
 ///
 /// Of UDP only: an answer over TCP is told from a retransmission by its exchange, which is followed at the uplink.
@@ -100,10 +116,13 @@ pub fn record_sent<M: Memory, P: Packet>(memory: &M, services: &Services, packet
         // This host wraps nothing.
         tunnels: Tunnels::default(),
     };
+    if !is_udp(packet) {
+        return;
+    }
     let (Some(table), Ok(Followed::Flow(flow))) = (active_table(services), packet::follow(packet, view)) else {
         return;
     };
-    if flow.service.protocol() == PROTOCOL_TCP || is_this_host(table, flow.client) {
+    if is_this_host(table, flow.client) {
         return;
     }
     let Some(slot) = table::find(table, &flow.service) else {

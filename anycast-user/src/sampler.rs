@@ -8,7 +8,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, Sender, TrySendError},
+        mpsc::{Sender, TrySendError},
     },
     thread::{Builder, JoinHandle},
     time::Duration,
@@ -22,8 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     clock::MonotonicTime,
-    detect::LatencyProfile,
-    engine::{Acted, Ask, Effects, Engine, Failure, Probed, Purpose, Seen, SocketsSeen},
+    engine::{Acted, Ask, Effects, Engine, Failure, Probed, Purpose, Seen},
     event::{Event, EventKind},
     policy::Burst,
     probe::{BurstRequest, BurstResult, Prober, RequestError},
@@ -80,7 +79,7 @@ impl Look {
 pub struct Parts {
     /// What it decides by.
     pub engine: Engine,
-    /// Where it shows what it sees.
+    /// Where it shows what it sees, and sees what others show.
     pub status: Arc<Status>,
     /// Service addresses and ports, by index.
     pub addresses: Vec<SocketAddr>,
@@ -90,10 +89,6 @@ pub struct Parts {
     pub actuator: Option<Actuator>,
     /// Who sends bursts.
     pub prober: Prober,
-    /// How long the answers of a service took in the last while.
-    pub latencies: Receiver<(usize, LatencyProfile)>,
-    /// What is seen of the servers' sockets, by service.
-    pub sockets: Receiver<(usize, SocketsSeen)>,
     /// Who is told.
     pub events: mpsc::Sender<Event>,
     /// Time between two ticks.
@@ -149,8 +144,6 @@ fn run(parts: Parts, stop: &AtomicBool, ready: &Sender<Scheduling>) {
         looks,
         actuator,
         prober,
-        latencies,
-        sockets,
         events,
         period,
     } = parts;
@@ -194,11 +187,13 @@ fn run(parts: Parts, stop: &AtomicBool, ready: &Sender<Scheduling>) {
                 engine.seen(link, seen, &mut hands);
             }
         }
-        for (service, profile) in latencies.try_iter() {
-            engine.latency(service, &profile);
-        }
-        for (service, seen) in sockets.try_iter() {
-            engine.sockets(now, service, &seen, &mut hands);
+        for service in 0..addresses.len() {
+            if let Some(profile) = status.take_latency(service) {
+                engine.latency(service, &profile);
+            }
+            if let Some(seen) = status.take_sockets(service, now) {
+                engine.sockets(now, service, &seen, &mut hands);
+            }
         }
         engine.bypass(status.is_bypassed(), now, &mut hands);
         engine.tick(now, |service| status.counts(service), &mut hands);

@@ -1,24 +1,30 @@
-//! What the sampling thread lets others see: atomics that it stores to and never waits for.
+//! What the sampling thread lets others see, and what they let it see: the last word of each in places of its own, which
+//! it never waits for. A queue would make it wait for whoever is putting something into it, and for ever on a processor
+//! that it does not leave to them.
 
+mod latency;
+mod sent;
 mod sockets;
 
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{
-            AtomicBool, AtomicU8, AtomicU32, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
-        },
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use anycast_ebpf::layout::{RCODE_NAMES, UNCLASSIFIED_NAMES};
 
-use self::sockets::SocketsStatus;
+use self::{
+    latency::LatencyStatus,
+    sent::{Sent, SentAnswers},
+    sockets::SocketsStatus,
+};
 use crate::{
+    clock::MonotonicTime,
     datapath::Bank,
-    detect::Counts,
+    detect::{Counts, LatencyProfile},
     engine::{SocketsSeen, View},
     event::{AlertSet, Names},
     export::{LinkSnapshot, SamplerSnapshot, ServiceSnapshot, Snapshot},
@@ -36,8 +42,7 @@ pub struct Status {
     /// Whether there is a reason in the next; the sampling thread reads this one only.
     bypassed: AtomicBool,
     bypass: Mutex<Option<String>>,
-    /// Whether answers are counted as they leave the servers' sockets.
-    sent_counted: AtomicBool,
+    sent: Sent,
     /// Ticks taken.
     pub ticks: AtomicU64,
     /// Ticks that came too late and were discarded.
@@ -59,8 +64,8 @@ struct ServiceStatus {
     alerts: AtomicU32,
     wants_second_proof: AtomicBool,
     sockets: SocketsStatus,
-    /// Answers that had left sockets when counting them began.
-    sent_before: AtomicU64,
+    latency: LatencyStatus,
+    sent: SentAnswers,
 }
 
 /// What is counted of a link.
@@ -88,7 +93,7 @@ impl Status {
             bank,
             bypassed: AtomicBool::new(false),
             bypass: Mutex::new(None),
-            sent_counted: AtomicBool::new(false),
+            sent: Sent::default(),
             ticks: AtomicU64::new(0),
             late_ticks: AtomicU64::new(0),
             events_dropped: AtomicU64::new(0),
@@ -134,29 +139,17 @@ impl Status {
         services.any(|status| status.wants_second_proof.load(Relaxed))
     }
 
-    /// Says that answers are counted from now on as they leave the servers' sockets, or not any more.
-    pub fn set_sent_counted(&self, counted: bool) {
-        if counted {
-            for (index, service) in self.services.iter().enumerate() {
-                service.sent_before.store(self.bank.local_answers(index), Relaxed);
-            }
-        }
-        // After what was counted before.
-        self.sent_counted.store(counted, Release);
-    }
-
-    /// What a tick reads of a service; `None` of one that doesn't exist. Its local answers are those since counting them
-    /// began.
+    /// What a tick reads of a service; `None` of one that doesn't exist. Its local answers are there as long as they may be
+    /// believed.
     #[must_use]
     pub fn counts(&self, service: usize) -> Option<Counts> {
         let status = self.services.get(service)?;
-        let sent = || {
-            let before = status.sent_before.load(Relaxed);
-            self.bank.local_answers(service).saturating_sub(before)
-        };
+        let counts = self.bank.counts(service)?;
+        let local_answers = self.sent.is_believed();
+        let local_answers = local_answers.then(|| status.sent.proven(counts.answers, self.bank.local_answers(service)));
         Some(Counts {
-            local_answers: self.sent_counted.load(Acquire).then(sent),
-            ..self.bank.counts(service)?
+            local_answers,
+            ..counts
         })
     }
 
@@ -165,6 +158,24 @@ impl Status {
         if let Some(status) = self.services.get(service) {
             status.sockets.show(seen);
         }
+    }
+
+    /// What was seen of a service's sockets, once, for the engine: whether there are none, and whether any is full, drains
+    /// or hangs, but not how many. When nobody has looked for a while, once, that all is well as far as anybody knows.
+    pub fn take_sockets(&self, service: usize, now: MonotonicTime) -> Option<SocketsSeen> {
+        self.services.get(service)?.sockets.take(now)
+    }
+
+    /// Shows how long the answers of a service took in the last while. May wait for another one who does.
+    pub fn show_latency(&self, service: usize, profile: &LatencyProfile) {
+        if let Some(status) = self.services.get(service) {
+            status.latency.show(profile);
+        }
+    }
+
+    /// How long the answers of a service took in the last while, once for each time that it is shown.
+    pub fn take_latency(&self, service: usize) -> Option<LatencyProfile> {
+        self.services.get(service)?.latency.take()
     }
 
     /// Publishes what the engine shows.
@@ -258,7 +269,7 @@ impl Snapshot for Status {
                     floor: view.floor,
                     limit: view.limit,
                     alerts: view.alerts,
-                    sockets: status.sockets.snapshot(),
+                    sockets: status.sockets.snapshot(MonotonicTime::now()),
                 }
             })
             .collect()

@@ -26,8 +26,6 @@ pub const LAYOUT_VERSION: u32 = 3;
 pub const SERVER_SOCKETS_MAX: u32 = 4096;
 /// The most links by which answers are counted as they leave sockets.
 pub const WAYS_OUT_MAX: u32 = 8192;
-/// In place of the cookie of a socket: any. No socket has it.
-pub const ANY_SOCKET: u64 = 0;
 
 /// IP protocol number of TCP.
 pub const PROTOCOL_TCP: u8 = 6;

@@ -12,18 +12,24 @@ use crate::{
     net::{Link, NetError, Netlink},
     route::is_marked,
     sampler::{Look, Sampler},
+    sockets::SocketWatch,
 };
 
-/// How often links are looked at, and the sampling thread.
+/// How often links are looked at, and the threads that watch.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Looks at the links, and at the sampling thread, which must not end. An error when a link is another one than it was.
-pub(super) async fn look_after(plan: &Plan, looks: &Arc<[Look]>, sampler: &Sampler) -> Result<()> {
+/// Looks at the links, and at the threads that watch, which must not end. An error when a link is another one than it was.
+pub(super) async fn look_after(
+    plan: &Plan,
+    looks: &Arc<[Look]>,
+    sampler: &Sampler,
+    sockets: &SocketWatch,
+) -> Result<()> {
     let links: Arc<[Link]> = plan.links.iter().map(|planned| planned.link.clone()).collect();
     let mut ticks = interval(LOOK_INTERVAL);
     loop {
         ticks.tick().await;
-        if !sampler.is_running() {
+        if !sampler.is_running() || !sockets.is_running() {
             return ended_by_itself();
         }
         let (links, looks) = (Arc::clone(&links), Arc::clone(looks));

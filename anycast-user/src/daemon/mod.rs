@@ -8,7 +8,7 @@ mod uplinks;
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed, mpsc::sync_channel},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -25,7 +25,7 @@ use self::{
     residents::{meet, tell_missing, tell_watch_only},
     sampling::{keep_to_budget, tell_latency},
     start::{Hands, engine, load, lock_memory, names, tell_scheduling},
-    uplinks::{Uplinks, follow},
+    uplinks::{Uplinks, confirm, follow},
 };
 use crate::{
     config::{Config, MetricsListen},
@@ -47,8 +47,6 @@ use crate::{
 
 /// Events that may wait to be told.
 const EVENTS_WAITING: usize = 4096;
-/// Looks at the sockets of each service that may wait to be taken into account.
-const SOCKET_LOOKS_WAITING: usize = 4;
 
 /// How the daemon tells what happens, besides the log.
 #[derive(Clone, Debug)]
@@ -162,12 +160,9 @@ impl Watching<'_> {
             .zip(services.clone())
             .filter_map(|(index, service)| service.protocol.is_sampled().then_some(index))
             .collect();
-        let (profiles, latencies) = sync_channel(names.services.len());
-        let (seen, sockets) = sync_channel(SOCKET_LOOKS_WAITING * names.services.len());
         let socket_watch = SocketWatch::start(sockets::Parts {
             services: services.clone().map(PlannedService::udp_endpoint).collect(),
             status: Arc::clone(&status),
-            seen,
             second_proof,
         })
         .context("cannot start the thread that looks at sockets")?;
@@ -180,8 +175,6 @@ impl Watching<'_> {
             looks: Arc::clone(&looks),
             actuator,
             prober,
-            latencies,
-            sockets,
             events,
             period: sampler::period(config.floor.least),
         })
@@ -198,8 +191,9 @@ impl Watching<'_> {
             () = teller.run(told, &status, report_interval) => ended_by_itself(),
             () = served => ended_by_itself(),
             () = keep_to_budget(status.bank(), &timed, &sample_rate) => ended_by_itself(),
-            () = tell_latency(status.bank(), &timed, &profiles) => ended_by_itself(),
-            ended = look_after(plan, &looks, &sampler) => ended,
+            () = tell_latency(&status, &timed) => ended_by_itself(),
+            ended = look_after(plan, &looks, &sampler, &socket_watch) => ended,
+            ended = confirm(Arc::clone(&uplinks), Arc::clone(&status)) => ended.map(|never| match never {}),
             ended = follow(Arc::clone(&uplinks), config.uplinks.is_none(), &status) => ended.map(|never| match never {}),
             () = ends.come() => Ok(()),
         };

@@ -1,6 +1,6 @@
 //! Sampled transactions: how many there are, within what they may cost, and what they say about latency.
 
-use std::{sync::mpsc::SyncSender, time::Duration};
+use std::time::Duration;
 
 use anycast_ebpf::latency::bucket_start;
 use tokio::time::{MissedTickBehavior, interval};
@@ -10,6 +10,7 @@ use crate::{
     datapath::{Bank, LatencyReading, SampleRate},
     detect::LatencyProfile,
     latency::sample_exponent,
+    status::Status,
 };
 
 /// How often the rate of queries is looked at.
@@ -39,13 +40,13 @@ pub(super) async fn keep_to_budget(bank: &Bank, sampled: &[usize], rate: &Sample
 /// How often the latency of the last while is made known.
 const PROFILE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Makes known how long the answers of each of `sampled` took, for ever. Where too few were sampled, or whoever listens
-/// is busy, what was known before holds.
-pub(super) async fn tell_latency(bank: &Bank, sampled: &[usize], profiles: &SyncSender<(usize, LatencyProfile)>) {
+/// Makes known how long the answers of each of `sampled` took, for ever. Where too few were sampled, what was known before
+/// holds.
+pub(super) async fn tell_latency(status: &Status, sampled: &[usize]) {
     let mut ticks = interval(PROFILE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     ticks.tick().await; // The first is immediate.
-    let read = || sampled.iter().map(|&service| bank.latency(service));
+    let read = || sampled.iter().map(|&service| status.bank().latency(service));
     let mut before: Vec<LatencyReading> = read().collect();
     loop {
         ticks.tick().await;
@@ -56,7 +57,7 @@ pub(super) async fn tell_latency(bank: &Bank, sampled: &[usize], profiles: &Sync
                 (longest, after.saturating_sub(*before))
             });
             if let Some(profile) = LatencyProfile::new(added) {
-                let _ = profiles.try_send((service, profile));
+                status.show_latency(service, &profile);
             }
             *before = after;
         }

@@ -49,6 +49,7 @@ pub(super) fn load(config: &Config, plan: &Plan) -> Result<Datapath> {
         local_addresses: plan.local_addresses.clone(),
         tunnels: config.encapsulation,
         atomic_counters: is_realtime_kernel(),
+        any_socket: false,
     };
     let mut datapath = Datapath::load_pinned(&services, &settings, pins(config)?)?;
     // What the programs say of the test is in the log before its verdict is known here.

@@ -1,5 +1,6 @@
 //! Uplinks, as they come and go: each that is there is watched.
 
+mod passing;
 mod watched;
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tokio::time::{Instant, sleep, sleep_until};
 
+pub(super) use self::passing::confirm;
 use self::watched::{Watched, why_refused};
 use super::residents::look_at_all;
 use crate::{
@@ -51,6 +53,8 @@ pub(super) struct Uplinks {
     residents: Residents,
     /// It was told that there is none.
     none: bool,
+    /// Something may have left uncounted since somebody asked whether all was counted.
+    changed: bool,
 }
 
 impl Uplinks {
@@ -73,6 +77,7 @@ impl Uplinks {
             failing: BTreeMap::new(),
             residents,
             none: false,
+            changed: true,
         };
         // First: an interface above or below an uplink would count the same packets.
         for index in these.datapath.links() {
@@ -116,6 +121,7 @@ impl Uplinks {
             uplink: name,
             attached: &attached,
         });
+        self.changed = true;
         self.watched.insert(link.index, Watched::new(link, &attached));
         self.failing.remove(&link.index);
         self.none = false;
@@ -210,6 +216,7 @@ impl Uplinks {
                     continue;
                 }
             }
+            self.changed = true;
             if let Err(error) = self.datapath.detach(index) {
                 // It is tried again at the next look.
                 tracing::warn!("{error}");

@@ -58,9 +58,9 @@ pub enum DatapathError {
         "the loaded program `{0}` would not let a packet pass: not attaching any; please report this with your kernel's version"
     )]
     WouldDrop(&'static str),
-    /// The programs do not find a service that was put in their table.
+    /// The programs do not find a service that was put in their table, or what belongs to it.
     #[error(
-        "the loaded programs do not recognise a query for {0}: not attaching them; please report this with your kernel's version"
+        "the loaded programs do not recognise {0}: not attaching them; please report this with your kernel's version"
     )]
     SelfTest(String),
     /// What is pinned is in the way.

@@ -75,6 +75,8 @@ pub struct LoadSettings {
     pub tunnels: Tunnels,
     /// Count with atomic additions, for kernels on which bottom halves don't keep programs apart (`PREEMPT_RT`).
     pub atomic_counters: bool,
+    /// Count what any socket sends, for test runs: the kernel makes a socket for each.
+    pub any_socket: bool,
 }
 
 /// The loaded programs. What is attached is detached when this is dropped, unless it is pinned.
@@ -112,6 +114,7 @@ impl Datapath {
             local_addresses,
             tunnels,
             atomic_counters,
+            any_socket,
         } = settings;
         let cpus = cpus::numbers_in_use().map_err(DatapathError::Cpus)?;
         let entries = [
@@ -121,10 +124,12 @@ impl Datapath {
         ];
         let pinned = pins.as_ref().map(|pins| pins.maps(PROGRAMS, &entries)).transpose()?;
         let atomic_counters = u8::from(*atomic_counters);
+        let any_socket = u8::from(*any_socket);
         let ip_in_ip = u8::from(tunnels.ip_in_ip);
         let mut loader = EbpfLoader::new();
         loader
             .override_global("ATOMIC_COUNTERS", &atomic_counters, true)
+            .override_global("ANY_SOCKET", &any_socket, true)
             .override_global("LOOK_THROUGH_IP_IN_IP", &ip_in_ip, true)
             .override_global("GUE_PORT", &tunnels.gue_port, true);
         for (map, entries) in entries {

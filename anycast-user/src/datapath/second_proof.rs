@@ -24,7 +24,7 @@ use super::{Datapath, DatapathError, EGRESS_CGROUP, bpf::KernelLink, kernel_set,
 use crate::net::LinkIndex;
 
 const SERVER_SOCKETS: &str = "SERVER_SOCKETS";
-const WAYS_OUT: &str = "WAYS_OUT";
+pub(super) const WAYS_OUT: &str = "WAYS_OUT";
 
 /// Why answers can't be counted as they leave sockets.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! The kernel's word that links or routes have changed.
+//! The kernel's word that links, routes or what is on the hooks of tc have changed.
 
 use std::io;
 use std::os::fd::AsRawFd as _;
@@ -11,6 +11,7 @@ use super::NetError;
 
 /// `RTMGRP_*` of `linux/rtnetlink.h`.
 const RTMGRP_LINK: u32 = 0x1;
+const RTMGRP_TC: u32 = 0x8;
 const RTMGRP_IPV4_ROUTE: u32 = 0x40;
 const RTMGRP_IPV6_ROUTE: u32 = 0x400;
 /// Messages that are forgotten in one go: a table of routes may be written faster than they are read.
@@ -27,13 +28,15 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Subscribes to changes of links, and of IPv4 and IPv6 routes where they matter. Must be called within a tokio
-    /// runtime; needs no privilege.
+    /// Subscribes to changes of links and of queueing disciplines and filters on them, and of IPv4 and IPv6 routes where
+    /// they matter. Must be called within a tokio runtime; needs no privilege.
+    ///
+    /// The kernel says nothing about programs at its TCX hooks.
     pub fn subscribe(routes: bool) -> Result<Self, NetError> {
         let groups = if routes {
-            RTMGRP_LINK | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE
+            RTMGRP_LINK | RTMGRP_TC | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE
         } else {
-            RTMGRP_LINK
+            RTMGRP_LINK | RTMGRP_TC
         };
         let subscribe = || -> io::Result<Self> {
             let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;

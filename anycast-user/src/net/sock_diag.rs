@@ -229,7 +229,7 @@ mod tests {
             let mut tracker = Tracker::default();
             let mut look = || {
                 let found = table.udp(PORT).unwrap();
-                let seen = tracker.look(MonotonicTime::now(), serving(&found, address.ip()));
+                let seen = tracker.look(MonotonicTime::now(), address.ip(), &found, 0);
                 seen.expect("there is a socket")
             };
             let seen = look();
@@ -264,7 +264,7 @@ mod tests {
             let mut look = || {
                 now = now.after(std::time::Duration::from_secs(1));
                 let found = table.udp(PORT).unwrap();
-                let seen = tracker.look(now, serving(&found, address.ip()));
+                let seen = tracker.look(now, address.ip(), &found, 0);
                 seen.expect("there are sockets")
             };
             send_until(address, || {

@@ -50,20 +50,24 @@ pub fn stacked<'a>(uplinks: &'a [Link], links: &[Link], looks_through: bool) -> 
     })
 }
 
-/// The links by which packets leave for one of `lower`: those themselves, what is made on them, and bridges and bonds of
-/// which they are ports, through however many levels. Tunnels are left out: what is in one is another packet beneath.
+/// The links by which packets leave for one of `lower` and nowhere else: those themselves, VLANs on them, and bridges and
+/// bonds all of whose ports are among these, through however many levels.
+///
+/// By a bridge with another port a packet may leave there. A macvlan, or one of its like, hands packets to its siblings
+/// beside the link that they are made on. What is in a tunnel is another packet beneath.
 #[must_use]
 pub fn leading_to(lower: impl IntoIterator<Item = LinkIndex>, links: &[Link]) -> BTreeSet<LinkIndex> {
     let mut found: BTreeSet<LinkIndex> = lower.into_iter().collect();
     loop {
         let before = found.len();
         for link in links {
-            let is_carried = link.kind.as_deref().is_some_and(|kind| ON_ANOTHER.contains(&kind));
-            if is_carried && link.lower.is_some_and(|lower| found.contains(&lower)) {
+            let is_vlan = link.kind.as_deref() == Some("vlan");
+            let is_master = || {
+                let mut ports = links.iter().filter(|port| port.master == Some(link.index)).peekable();
+                ports.peek().is_some() && ports.all(|port| found.contains(&port.index))
+            };
+            if is_vlan && link.lower.is_some_and(|lower| found.contains(&lower)) || is_master() {
                 found.insert(link.index);
-            }
-            if found.contains(&link.index) {
-                found.extend(link.master);
             }
         }
         if found.len() == before {
@@ -152,15 +156,21 @@ mod tests {
             link(5, "eth5", None),
             on(6, "gre1", "gre", 2),
             on(7, "eth5.1", "vlan", 5),
+            on(10, "macvlan0", "macvlan", 5),
+            on(11, "macvtap0", "macvtap", 5),
+            on(12, "ipvlan0", "ipvlan", 5),
+            on(13, "ipvtap0", "ipvtap", 5),
         ];
-        let found = |lower: u32| -> Vec<u32> {
-            let found = leading_to([LinkIndex(lower)], &links);
+        let found = |lower: &[u32]| -> Vec<u32> {
+            let found = leading_to(lower.iter().copied().map(LinkIndex), &links);
             found.into_iter().map(|index| index.0).collect()
         };
-        assert_eq!(found(2), [2, 4, 8, 9]);
-        assert_eq!(found(8), [8, 9]);
-        assert_eq!(found(5), [5, 7]);
-        assert_eq!(found(6), [6]);
+        assert_eq!(found(&[2]), [2], "by its bridge packets may leave for the other port");
+        assert_eq!(found(&[2, 3]), [2, 3, 4, 8, 9]);
+        assert_eq!(found(&[4]), [4, 8, 9]);
+        assert_eq!(found(&[8]), [8, 9]);
+        assert_eq!(found(&[5]), [5, 7], "the others hand packets to one another");
+        assert_eq!(found(&[6]), [6]);
         assert_eq!(leading_to([], &links).len(), 0);
     }
 

@@ -2,45 +2,48 @@
 //! several is not read any more. Pure: what was seen and when goes in.
 //!
 //! A server with a worker that hangs has a socket that is full and stays so, while those beside it (`SO_REUSEPORT`) are
-//! read. One that is overloaded has full sockets too, but they are read: the queue is seen to be lower now and then.
+//! read. One that is overloaded has full sockets too, but they are read: what is in the queue changes, where it stands still
+//! to the byte in one that is full and not read.
 
+mod known;
 mod watch;
 
 pub use watch::{Parts, SocketWatch};
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
+use self::known::{Glance, Known};
 use crate::{clock::MonotonicTime, engine::SocketsSeen, net::UdpSocket};
 
-/// A socket is full when more of its buffer is taken than this: numerator and denominator.
-const FULL: (u64, u64) = (3, 4);
-/// A full socket hangs when this often in a row, and for as long, not a byte less was in it than before.
-const HUNG_LOOKS: u32 = 3;
+/// A full socket hangs when it stood still over so many looks in a row, and for as long. A worker that reads gives its
+/// memory back a quarter of the buffer at a time: hardly two looks at it find the same, however much comes.
+const HUNG_LOOKS: u32 = 5;
 const HUNG_TIME: Duration = Duration::from_secs(1);
+/// For how long a server that was seen to drain a full socket is said to: not every look finds it at it.
+const DRAINING_LASTS: Duration = Duration::from_secs(3);
+/// Fewer packets dropped between two looks, or a smaller part of those that came, are no loss that says anything: a packet
+/// with a wrong checksum is dropped too.
+const LOSS_PACKETS: u64 = 10;
+const LOSS_ONE_IN: u64 = 100;
+/// After so many looks without it a socket is forgotten. One that is bound to the address hides those bound to the wildcard,
+/// and a list may miss one that changes meanwhile: what these dropped before is no news when they come back.
+const LOOKS_REMEMBERED: u32 = 5;
 
 /// What is remembered of the sockets of one service.
 #[derive(Clone, Debug, Default)]
 pub struct Tracker {
-    /// By cookie.
+    /// All that are on its port, by cookie.
     known: BTreeMap<u64, Known>,
     receive_drops: u64,
-    /// Sockets were seen before: what was dropped in a new one, was since.
-    started: bool,
+    /// The packets that had come at the last look. There was one when this is known: what was dropped in a socket that is
+    /// new, was since.
+    packets: Option<u64>,
     /// There was one at some time.
     served: bool,
-}
-
-/// What is remembered of a socket.
-#[derive(Clone, Copy, Debug)]
-struct Known {
-    queue: u32,
-    drops: u32,
-    /// Since when, and in how many looks in a row, it is full and nothing was read.
-    stuck: Option<(MonotonicTime, u32)>,
-    /// When it was last seen to be read: with less in it than before, or nothing at all.
-    read: Option<MonotonicTime>,
-    /// It ran full and was read since the look before.
-    draining: bool,
 }
 
 /// Of the sockets on a port, those that packets to `address` go to: what is bound to it comes before a wildcard.
@@ -57,87 +60,64 @@ pub fn serving(sockets: &[UdpSocket], address: IpAddr) -> impl Iterator<Item = &
 }
 
 impl Tracker {
-    /// Takes a look: the sockets that serve the service now. Nothing is said before there was one: a server that this
-    /// network namespace knows no socket of is somewhere else.
-    pub fn look<'a>(
+    /// Takes a look: the sockets on the port of the service at `address`, and how many packets have come for it so far.
+    /// Nothing is said before one served it: a server that this network namespace knows no socket of is somewhere else.
+    pub fn look(
         &mut self,
         at: MonotonicTime,
-        sockets: impl IntoIterator<Item = &'a UdpSocket>,
+        address: IpAddr,
+        on_port: &[UdpSocket],
+        packets: u64,
     ) -> Option<SocketsSeen> {
-        let before = std::mem::take(&mut self.known);
-        for socket in sockets {
-            let known = before.get(&socket.cookie);
-            self.receive_drops += match known {
-                Some(known) => new_drops(known.drops, socket.drops),
-                None if self.started => socket.drops.into(),
-                None => 0,
-            };
-            self.known.insert(socket.cookie, Known::seen(known, at, socket));
+        let serving: BTreeSet<u64> = serving(on_port, address).map(|socket| socket.cookie).collect();
+        let dropped_by = |socket: &UdpSocket| match self.known.get(&socket.cookie) {
+            Some(known) => known.dropped_until(socket.drops),
+            None if self.packets.is_some() => socket.drops.into(),
+            None => 0,
+        };
+        let served_by = on_port.iter().filter(|socket| serving.contains(&socket.cookie));
+        let dropped: u64 = served_by.map(dropped_by).sum();
+        let came = packets.saturating_sub(self.packets.unwrap_or(packets));
+        let glance = Glance {
+            at,
+            is_lossy: dropped >= LOSS_PACKETS && dropped.saturating_mul(LOSS_ONE_IN) >= came,
+        };
+        self.receive_drops += dropped;
+        self.packets = Some(packets);
+        for known in self.known.values_mut() {
+            known.out_of_sight();
         }
-        self.started = true;
-        self.served |= !self.known.is_empty();
+        for socket in on_port {
+            let before = self.known.get(&socket.cookie);
+            let known = Known::seen(before, glance, socket, serving.contains(&socket.cookie));
+            self.known.insert(socket.cookie, known);
+        }
+        self.known.retain(|_, known| known.looks_without <= LOOKS_REMEMBERED);
+        self.served |= !serving.is_empty();
         self.served.then(|| self.seen(at))
     }
 
     fn seen(&self, at: MonotonicTime) -> SocketsSeen {
-        let count = |is: &dyn Fn(&Known) -> bool| self.known.values().filter(|known| is(known)).count() as u32;
+        let count = |is: &dyn Fn(&Known) -> bool| self.serving().filter(|known| is(known)).count() as u32;
         SocketsSeen {
             at,
-            sockets: self.known.len() as u32,
+            sockets: count(&|_| true),
             receive_drops: self.receive_drops,
-            full: count(&|known| known.stuck.is_some()),
-            draining: count(&|known| known.draining),
+            full: count(&|known| known.full.is_some()),
+            draining: count(&|known| known.drained.is_some_and(|drained| at.since(drained) < DRAINING_LASTS)),
             hung: count(&|known| self.hangs(known, at)),
         }
     }
 
+    fn serving(&self) -> impl Iterator<Item = &Known> {
+        self.known.values().filter(|known| known.serves)
+    }
+
     fn hangs(&self, known: &Known, at: MonotonicTime) -> bool {
-        let Some((since, looks)) = known.stuck else {
-            return false;
-        };
-        let is_read = |sibling: &Known| sibling.read.is_some_and(|read| read > since);
-        looks >= HUNG_LOOKS && at.since(since) >= HUNG_TIME && self.known.values().any(is_read)
+        let Some(still) = known.full else { return false };
+        let is_read = |sibling: &Known| sibling.read.is_some_and(|read| read > still.since);
+        still.looks >= HUNG_LOOKS && at.since(still.since) >= HUNG_TIME && self.serving().any(is_read)
     }
-}
-
-impl Known {
-    fn seen(before: Option<&Self>, at: MonotonicTime, socket: &UdpSocket) -> Self {
-        let &UdpSocket {
-            receive_queue_bytes: queue,
-            receive_buffer_bytes: buffer,
-            drops,
-            ..
-        } = socket;
-        let (numerator, denominator) = FULL;
-        let is_full = u64::from(queue) * denominator > u64::from(buffer) * numerator;
-        let is_lower = before.is_some_and(|before| queue < before.queue);
-        let was_read = queue == 0 || is_lower;
-        // What was dropped found it full.
-        let has_dropped = before.is_some_and(|before| new_drops(before.drops, drops) > 0);
-        let was_full = before.is_some_and(|before| before.stuck.is_some());
-        let stuck = match before.and_then(|before| before.stuck) {
-            _ if !is_full => None,
-            Some((since, looks)) if !was_read => Some((since, looks.saturating_add(1))),
-            _ => Some((at, 1)),
-        };
-        Self {
-            queue,
-            drops,
-            stuck,
-            read: if was_read {
-                Some(at)
-            } else {
-                before.and_then(|before| before.read)
-            },
-            draining: is_lower && (is_full || was_full || has_dropped) || has_dropped && !is_full,
-        }
-    }
-}
-
-/// What a counter that wraps has grown by. One that is lower than before, which it never is, has not grown.
-fn new_drops(before: u32, now: u32) -> u64 {
-    let grown = now.wrapping_sub(before);
-    if grown <= u32::MAX / 2 { grown.into() } else { 0 }
 }
 
 #[cfg(test)]

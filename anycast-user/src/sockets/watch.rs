@@ -1,6 +1,8 @@
 //! The thread that looks at the servers' sockets, and has their answers counted while it is in doubt whether these leave
 //! the host. It may block, which the sampling thread may not.
 
+mod wanted;
+
 use std::{
     collections::BTreeSet,
     io,
@@ -8,17 +10,16 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
-        mpsc::SyncSender,
     },
     thread::{Builder, JoinHandle, park_timeout},
     time::Duration,
 };
 
+use self::wanted::Wanted;
 use super::{Tracker, serving};
 use crate::{
     clock::MonotonicTime,
     datapath::{SecondProof, SecondProofError},
-    engine::SocketsSeen,
     net::{NetError, SocketTable, UdpSocket},
     policy::State,
     status::Status,
@@ -36,8 +37,6 @@ pub struct Parts {
     pub services: Vec<Option<SocketAddr>>,
     /// Where it learns what is in doubt, and shows what it sees.
     pub status: Arc<Status>,
-    /// Who is told, by the index of the service. What finds no room is left out: the next look says it again.
-    pub seen: SyncSender<(usize, SocketsSeen)>,
     /// What counts answers as they leave sockets.
     pub second_proof: SecondProof,
 }
@@ -90,8 +89,8 @@ impl Drop for SocketWatch {
 struct Watch {
     services: Vec<(usize, SocketAddr, Tracker)>,
     status: Arc<Status>,
-    seen: SyncSender<(usize, SocketsSeen)>,
     second_proof: SecondProof,
+    wanted: Wanted,
     /// None before it is needed, and after it failed.
     table: Option<SocketTable>,
     looked: Option<MonotonicTime>,
@@ -110,7 +109,6 @@ impl Watch {
         let Parts {
             services,
             status,
-            seen,
             second_proof,
         } = parts;
         let services = (0..).zip(services);
@@ -119,8 +117,8 @@ impl Watch {
                 .filter_map(|(index, endpoint)| Some((index, endpoint?, Tracker::default())))
                 .collect(),
             status,
-            seen,
             second_proof,
+            wanted: Wanted::default(),
             table: None,
             looked: None,
             told: Told::default(),
@@ -129,14 +127,15 @@ impl Watch {
 
     /// Does what is due.
     fn turn(&mut self, now: MonotonicTime) {
-        let in_doubt = self.status.wants_second_proof();
+        let is_wanted = self.status.wants_second_proof();
+        let is_counted = self.wanted.is_counted(now, is_wanted, self.second_proof.is_attached());
         let is_due = self.looked.is_none_or(|looked| now.since(looked) >= LOOK_INTERVAL);
-        if is_due || in_doubt || self.is_any_suspect() {
+        if is_due || is_counted || self.is_any_suspect() {
             self.looked = Some(now);
             match self.look(now) {
                 Ok(cookies) => {
                     self.told.look = false;
-                    if in_doubt {
+                    if is_counted {
                         self.count_sent(&cookies);
                     }
                 }
@@ -148,7 +147,7 @@ impl Watch {
                 }
             }
         }
-        if !in_doubt {
+        if !is_counted {
             self.told.second_proof = false;
             self.count_sent_no_more();
         }
@@ -174,10 +173,9 @@ impl Watch {
                 _ => on_port.insert((port, table.udp(port)?)),
             };
             cookies.extend(serving(sockets, endpoint.ip()).map(|socket| socket.cookie));
-            if let Some(seen) = tracker.look(now, serving(sockets, endpoint.ip())) {
+            let packets = self.status.bank().counts(*index).map_or(0, |counts| counts.packets);
+            if let Some(seen) = tracker.look(now, endpoint.ip(), sockets, packets) {
                 self.status.saw_sockets(*index, &seen);
-                // A receiver that is gone has nobody left to tell.
-                let _ = self.seen.try_send((*index, seen));
             }
         }
         Ok(cookies)

@@ -9,6 +9,8 @@ use serde::Serialize;
 pub(super) enum Kind {
     Xdp,
     Tc,
+    /// Where packets leave sockets.
+    Cgroup,
 }
 
 impl Kind {
@@ -17,6 +19,7 @@ impl Kind {
         match self {
             Self::Xdp => "baseline_xdp",
             Self::Tc => "baseline_tc",
+            Self::Cgroup => "baseline_cgroup",
         }
     }
 
@@ -25,6 +28,7 @@ impl Kind {
         match self {
             Self::Xdp => 2,
             Self::Tc => u32::MAX,
+            Self::Cgroup => 1,
         }
     }
 }
@@ -74,6 +78,8 @@ pub(super) struct Change {
     pub(super) queries: u64,
     pub(super) answers: u64,
     pub(super) unclassified: u64,
+    /// Answers that left a socket.
+    pub(super) sent: u64,
     /// Transactions whose query was sampled.
     pub(super) opened: u64,
     /// Transactions whose time was taken.
@@ -86,6 +92,7 @@ impl Change {
         queries: 0,
         answers: 0,
         unclassified: 0,
+        sent: 0,
         opened: 0,
         closed: 0,
     };
@@ -103,6 +110,10 @@ impl Change {
     };
     pub(super) const UNCLASSIFIED: Self = Self {
         unclassified: 1,
+        ..Self::NOTHING
+    };
+    pub(super) const SENT: Self = Self {
+        sent: 1,
         ..Self::NOTHING
     };
     pub(super) const OPENED: Self = Self {

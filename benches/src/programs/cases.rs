@@ -25,7 +25,7 @@ const TRANSACTIONS: Repeats = (1 << 7, 5 << 7);
 
 /// Everything that is measured.
 pub(super) fn cases() -> Result<Vec<Case>> {
-    Ok([xdp_cases()?, tc_ingress_cases()?, tc_egress_cases()?]
+    Ok([xdp_cases()?, tc_ingress_cases()?, tc_egress_cases()?, cgroup_cases()?]
         .into_iter()
         .flatten()
         .collect())
@@ -50,6 +50,11 @@ fn ingress(frame: Vec<u8>) -> Packets {
 
 fn egress(frame: Vec<u8>) -> Packets {
     packets(Kind::Tc, "egress_tc", frame)
+}
+
+/// From the Ethernet header on, which a packet that leaves a socket doesn't have: the kernel takes it off for a test run.
+fn sent(frame: Vec<u8>) -> Packets {
+    packets(Kind::Cgroup, "egress_cgroup", frame)
 }
 
 impl Packets {
@@ -241,5 +246,20 @@ fn tc_egress_cases() -> Result<Vec<Case>> {
             packets(Kind::Tc, "egress_tc_ip", frames::without_ethernet(&answer)),
             Change::ANSWER,
         ),
+    ])
+}
+
+/// Every packet that a socket of the host sends pays for these, while answers are counted as they leave sockets.
+fn cgroup_cases() -> Result<Vec<Case>> {
+    Ok(vec![
+        Case::new(
+            "cgroup others tcp",
+            NOT_FOR_A_SERVICE,
+            sent(frames::other_tcp()?),
+            Change::NOTHING,
+        ),
+        Case::new("cgroup others udp", None, sent(frames::other_udp()?), Change::NOTHING),
+        Case::new("cgroup answer v4", None, sent(frames::answer_v4()?), Change::SENT),
+        Case::new("cgroup answer v6", None, sent(frames::answer_v6()?), Change::SENT),
     ])
 }

@@ -11,7 +11,7 @@ use anycast_user::datapath::{Bank, Datapath};
 use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf,
-    programs::{ProgramFd, SchedClassifier, Xdp},
+    programs::{CgroupSkb, ProgramFd, SchedClassifier, Xdp},
 };
 use nix::time::{ClockId, clock_gettime};
 
@@ -86,6 +86,11 @@ impl Bench {
         xdp.load()?;
         let tc: &mut SchedClassifier = ebpf.program_mut("baseline_tc").context("no baseline_tc")?.try_into()?;
         tc.load()?;
+        let cgroup: &mut CgroupSkb = ebpf
+            .program_mut("baseline_cgroup")
+            .context("no baseline_cgroup")?
+            .try_into()?;
+        cgroup.load()?;
         let all = cases
             .iter()
             .flat_map(|case| [Some(&case.packets), case.before.as_ref(), case.after.as_ref()]);
@@ -217,6 +222,7 @@ impl Totals {
             total.packets += reading.packets_in + reading.packets_out;
             total.queries += reading.queries;
             total.answers += reading.answers;
+            total.sent += reading.local_answers;
             total.opened += latency.sampled;
             total.closed += latency.buckets.iter().sum::<u64>();
         }
@@ -230,6 +236,7 @@ impl Totals {
             queries: now.queries - before.queries,
             answers: now.answers - before.answers,
             unclassified: now.unclassified - before.unclassified,
+            sent: now.sent - before.sent,
             opened: now.opened - before.opened,
             closed: now.closed - before.closed,
         }

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use aya::{
     maps::{Array, Map, MapData, ProgramArray},
     programs::ProgramFd,
@@ -49,6 +49,7 @@ impl Rotation {
                 BPF_F_XDP_HAS_FRAGS,
             ),
             Kind::Tc => (bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS, 0, 0),
+            Kind::Cgroup => bail!("a program of a cgroup may not write to packets"),
         };
         Ok(Self {
             kind,
@@ -105,7 +106,7 @@ fn instructions(kind: Kind, client_at: i16, seen: i32, next: i32) -> Vec<Instruc
     const EXIT: u8 = 0x95;
     let (data, data_end) = match kind {
         Kind::Xdp => (0, 4),
-        Kind::Tc => (76, 80),
+        Kind::Tc | Kind::Cgroup => (76, 80),
     };
     let (first, second) = MULTIPLIERS;
     vec![

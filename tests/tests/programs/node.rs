@@ -2,13 +2,10 @@
 
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
-use anycast_ebpf::{
-    classify::Classifier,
-    layout::{ANY_SOCKET, UNCLASSIFIED_REASONS},
-};
+use anycast_ebpf::{classify::Classifier, layout::UNCLASSIFIED_REASONS};
 use anycast_tests::prerequisite;
 use anycast_user::datapath::{Bank, Datapath, LatencyReading, LoadSettings, Reading, Service};
-use aya::{Ebpf, maps::HashMap};
+use anycast_user::net::LinkIndex;
 
 use crate::{
     frames::{ANSWER, Egress, FAMILIES, Family, SERVICE, SERVICE_V6, client, client_v6},
@@ -19,7 +16,7 @@ use crate::{
 pub(crate) const GUE_PORT: u16 = 6080;
 
 /// The index of the loopback device in any network namespace.
-const LOOPBACK: u32 = 1;
+const LOOPBACK: LinkIndex = LinkIndex(1);
 
 /// The last number of an address of the host that is no service's.
 pub(crate) const LOCAL: u8 = 99;
@@ -85,9 +82,14 @@ impl Node {
     /// Programs of a test's own, or `None` where they can't be loaded: said on stderr, a failure where everything is
     /// required.
     pub(crate) fn load(services: &[Service], settings: &LoadSettings) -> Option<Self> {
-        let mut datapath = prerequisite("programs", Datapath::load(services, settings))?;
+        // In a test run a packet leaves a socket that the kernel makes for it, by loopback.
+        let settings = LoadSettings {
+            any_socket: true,
+            ..settings.clone()
+        };
+        let mut datapath = prerequisite("programs", Datapath::load(services, &settings))?;
+        datapath.set_ways_out([LOOPBACK]).expect("there is room");
         let programs = Programs::of(datapath.ebpf_mut());
-        count_what_any_socket_sends(datapath.ebpf_mut());
         Some(Self { datapath, programs })
     }
 
@@ -124,16 +126,6 @@ impl Node {
     pub(crate) fn everything(&self) -> Counted {
         Counted::of(&self.datapath.bank())
     }
-}
-
-/// In a test run a packet leaves a socket that the kernel makes for it, by loopback.
-fn count_what_any_socket_sends(ebpf: &mut Ebpf) {
-    let map = ebpf.map_mut("SERVER_SOCKETS").expect("the map");
-    let mut sockets: HashMap<_, u64, u8> = map.try_into().expect("a hash map by cookie");
-    sockets.insert(ANY_SOCKET, 1, 0).expect("there is room");
-    let map = ebpf.map_mut("WAYS_OUT").expect("the map");
-    let mut ways_out: HashMap<_, u32, u8> = map.try_into().expect("a hash map by link");
-    ways_out.insert(LOOPBACK, 1, 0).expect("there is room");
 }
 
 /// What was added between two readings.

@@ -335,3 +335,37 @@ fn an_address_of_the_host_that_is_new_is_no_client_s() {
         assert_eq!(sent_and_counted(&mut uplinks), (1, 1));
     });
 }
+
+#[test]
+fn answers_pass_the_counters_only_while_nothing_is_missing_or_in_front_of_them() {
+    in_namespace(|namespace| {
+        let (link, _) = namespace.add_wire("up0");
+        let Some(mut uplinks) = start(namespace, Some(&["up0"])) else {
+            return;
+        };
+        assert!(!uplinks.answers_pass(), "nobody has looked before");
+        assert!(uplinks.answers_pass());
+        uplinks.look().unwrap();
+        assert!(uplinks.answers_pass());
+        // Put back before anybody has asked.
+        uplinks.datapath.detach(link.index).unwrap();
+        uplinks.look().unwrap();
+        assert!(!uplinks.answers_pass(), "something left uncounted meanwhile");
+        assert!(uplinks.answers_pass());
+        // Missing as they ask, and put back.
+        uplinks.datapath.detach(link.index).unwrap();
+        assert!(!uplinks.answers_pass());
+        uplinks.look().unwrap();
+        assert!(!uplinks.answers_pass());
+        assert!(uplinks.answers_pass());
+        // Another one, which comes first.
+        let mut stranger = Datapath::load(&[], &LoadSettings::default()).unwrap();
+        stranger.attach(&link, Hook::Tc, true).unwrap();
+        assert!(!uplinks.answers_pass());
+        drop(stranger);
+        assert!(!uplinks.answers_pass());
+        assert!(uplinks.answers_pass());
+        namespace.delete_link(link.index);
+        assert!(!uplinks.answers_pass());
+    });
+}

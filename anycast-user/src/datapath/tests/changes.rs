@@ -90,6 +90,32 @@ fn a_program_that_was_taken_off_is_missed_and_put_back() {
     });
 }
 
+#[test]
+fn whoever_comes_before_the_count_of_answers_is_seen() {
+    on_a_node(|node| {
+        let (mut datapath, _) = node.start(Hook::Tc);
+        assert!(datapath.sees_answers_first(&node.now()).unwrap());
+        for without_tcx in [false, true] {
+            let mut stranger = load_private().unwrap();
+            // A filter comes after all programs of TCX.
+            stranger.hooks.without_tcx = without_tcx;
+            let comes_first = node.without_tcx || !without_tcx;
+            stranger.attach(&node.now(), Hook::Tc, true).unwrap();
+            assert_eq!(datapath.sees_answers_first(&node.now()).unwrap(), !comes_first);
+            assert!(
+                datapath.is_in_place(&node.now()).unwrap(),
+                "which is no reason to drive it away"
+            );
+            drop(stranger);
+            assert!(datapath.sees_answers_first(&node.now()).unwrap());
+        }
+        take_off(node, HookPoint::TcEgress);
+        assert!(!datapath.sees_answers_first(&node.now()).unwrap());
+        datapath.detach(node.uplink.index).unwrap();
+        assert!(!datapath.sees_answers_first(&node.now()).unwrap());
+    });
+}
+
 /// What an operator does with `bpftool link detach`, or with `tc filter del`.
 fn take_off(node: &mut Node<'_>, point: HookPoint) {
     let index = node.uplink.index;

@@ -4,7 +4,6 @@
 use std::{
     net::{Ipv4Addr, Ipv6Addr, UdpSocket as Bound},
     os::fd::{AsRawFd as _, OwnedFd},
-    sync::mpsc::{Receiver, sync_channel},
 };
 
 use anycast_ebpf::classify::Classifier;
@@ -38,7 +37,6 @@ const ANSWER: [u8; 12] = [0, 1, 0x84, 0, 0, 1, 0, 1, 0, 0, 0, 0];
 struct Node {
     watch: Watch,
     status: Arc<Status>,
-    seen: Receiver<(usize, SocketsSeen)>,
     now: MonotonicTime,
     datapath: Datapath,
 }
@@ -77,17 +75,14 @@ fn node(uplink: LinkIndex) -> Option<Node> {
             .into(),
     };
     let status = Arc::new(Status::new(false, Arc::new(names), datapath.bank()));
-    let (sender, seen) = sync_channel(4);
     let watch = Watch::new(Parts {
         services: services.map(Some).into(),
         status: Arc::clone(&status),
-        seen: sender,
         second_proof: datapath.second_proof().unwrap(),
     });
     Some(Node {
         watch,
         status,
-        seen,
         now: MonotonicTime::default(),
         datapath,
     })
@@ -116,11 +111,29 @@ impl Node {
         self.status.publish(views.into_iter());
     }
 
-    fn sockets_seen(&self) -> Vec<(usize, u32)> {
-        self.seen
-            .try_iter()
-            .map(|(service, seen)| (service, seen.sockets))
-            .collect()
+    /// Whether there are sockets, of each service that was looked at since this was asked before.
+    fn sockets_seen(&self) -> Vec<(usize, bool)> {
+        let seen = |service| Some((service, self.status.take_sockets(service, self.now)?.sockets > 0));
+        (0..2).filter_map(seen).collect()
+    }
+
+    /// Doubts for so long that answers are counted as they leave sockets, and looks whether they pass the uplinks.
+    fn begin_to_count(&mut self) {
+        self.doubt(true);
+        for _ in 0..=10 {
+            self.turn(SUSPECT_LOOK_INTERVAL);
+        }
+        self.confirm();
+    }
+
+    /// Finds that answers pass the uplinks.
+    fn confirm(&self) {
+        self.status.confirm_sent(|| true);
+    }
+
+    fn confirmed_answers(&self) -> [Option<u64>; 2] {
+        self.confirm();
+        self.local_answers()
     }
 }
 
@@ -149,28 +162,40 @@ fn answers_are_counted_as_they_leave_while_that_is_in_doubt() {
         };
         node.turn(LOOK_INTERVAL);
         answer_all();
-        assert_eq!(node.local_answers(), [None; 2], "nobody doubts");
-        for _ in 0..2 {
-            node.doubt(true);
-            node.turn(SUSPECT_LOOK_INTERVAL);
-            assert_eq!(node.local_answers(), [Some(0); 2], "from now on");
+        assert_eq!(node.confirmed_answers(), [None; 2], "nobody doubts");
+        for round in 0..2 {
+            let before = 4 * round;
+            node.begin_to_count();
+            assert_eq!(node.local_answers(), [Some(before); 2], "from now on");
             answer_all();
             answer_all();
-            assert_eq!(node.local_answers(), [Some(2); 2]);
+            assert_eq!(
+                node.local_answers(),
+                [Some(before); 2],
+                "who knows whether they were counted?"
+            );
+            assert_eq!(node.confirmed_answers(), [Some(before + 2); 2]);
             // What says nothing about the way out.
             let here = Bound::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
             v4.send_to(&ANSWER, here.local_addr().unwrap()).unwrap();
             v4.send_to(&QUERY, CLIENT).unwrap();
             v6.send_to(&ANSWER, SERVICE_V6).unwrap();
-            assert_eq!(node.local_answers(), [Some(2); 2]);
+            assert_eq!(node.confirmed_answers(), [Some(before + 2); 2]);
             // It was let pass.
             assert_eq!(here.recv(&mut [0; 64]).unwrap(), ANSWER.len());
-            node.doubt(false);
-            node.turn(SUSPECT_LOOK_INTERVAL);
-            let counted = node.status.bank().local_answers(0);
+            // Until the next look nobody knows where answers went that leave now.
+            node.status.confirm_sent(|| false);
             answer_all();
-            assert_eq!(node.local_answers(), [None; 2], "nobody doubts any more");
-            assert_eq!(node.status.bank().local_answers(0), counted, "nothing is attached");
+            answer_all();
+            assert_eq!(node.local_answers(), [None; 2], "a program is missing");
+            assert_eq!(node.confirmed_answers(), [Some(before + 4); 2]);
+            node.doubt(false);
+            assert_eq!(node.confirmed_answers(), [None; 2], "nobody doubts any more");
+            node.turn(Duration::from_secs(5));
+            answer_all();
+            assert_eq!(node.status.bank().local_answers(0), before + 4, "nothing is attached");
+            node.doubt(true);
+            assert_eq!(node.confirmed_answers(), [None; 2], "nothing is counted");
         }
     });
 }
@@ -180,26 +205,29 @@ fn only_the_servers_own_sockets_count_and_new_ones_do() {
     in_namespace(|namespace| {
         let uplink = set_up(namespace);
         let Some(mut node) = node(uplink) else { return };
-        node.doubt(true);
-        node.turn(LOOK_INTERVAL);
+        node.begin_to_count();
         let before = server(SERVICE);
         before.send_to(&ANSWER, CLIENT).unwrap();
-        assert_eq!(node.local_answers()[0], Some(0), "a socket that was not looked at yet");
+        assert_eq!(
+            node.confirmed_answers()[0],
+            Some(0),
+            "a socket that was not looked at yet"
+        );
         node.turn(SUSPECT_LOOK_INTERVAL);
         before.send_to(&ANSWER, CLIENT).unwrap();
-        assert_eq!(node.local_answers()[0], Some(1));
+        assert_eq!(node.confirmed_answers()[0], Some(1));
         // A server with the same address in another network namespace.
         in_namespace(|elsewhere| {
             set_up(elsewhere);
             server(SERVICE).send_to(&ANSWER, CLIENT).unwrap();
         });
         node.turn(SUSPECT_LOOK_INTERVAL);
-        assert_eq!(node.local_answers()[0], Some(1), "it proves nothing here");
+        assert_eq!(node.confirmed_answers()[0], Some(1), "it proves nothing here");
         drop(before);
         let after = server(SERVICE);
         node.turn(SUSPECT_LOOK_INTERVAL);
         after.send_to(&ANSWER, CLIENT).unwrap();
-        assert_eq!(node.local_answers()[0], Some(2), "the server was restarted");
+        assert_eq!(node.confirmed_answers()[0], Some(2), "the server was restarted");
     });
 }
 
@@ -209,17 +237,16 @@ fn an_answer_that_leaves_by_a_link_that_is_not_watched_proves_nothing() {
         let uplink = set_up(namespace);
         let Some(mut node) = node(uplink) else { return };
         let server = server(SERVICE);
-        node.doubt(true);
-        node.turn(LOOK_INTERVAL);
+        node.begin_to_count();
         server.send_to(&ANSWER, CLIENT).unwrap();
-        assert_eq!(node.local_answers()[0], Some(1));
+        assert_eq!(node.confirmed_answers()[0], Some(1));
         let (other, _) = namespace.add_wire("up1");
         node.datapath.set_ways_out([other.index]).unwrap();
         server.send_to(&ANSWER, CLIENT).unwrap();
-        assert_eq!(node.local_answers()[0], Some(1), "nobody looks whether it passed");
+        assert_eq!(node.confirmed_answers()[0], Some(1), "nobody looks whether it passed");
         node.datapath.set_ways_out([other.index, uplink]).unwrap();
         server.send_to(&ANSWER, CLIENT).unwrap();
-        assert_eq!(node.local_answers()[0], Some(2));
+        assert_eq!(node.confirmed_answers()[0], Some(2));
     });
 }
 
@@ -230,12 +257,12 @@ fn sockets_are_looked_at_every_second_and_sooner_while_a_service_is_suspect() {
         let Some(mut node) = node(uplink) else { return };
         let workers = [server(SERVICE), server(SERVICE)];
         node.turn(LOOK_INTERVAL);
-        assert_eq!(node.sockets_seen(), [(0, 2)], "and nothing of what has none");
+        assert_eq!(node.sockets_seen(), [(0, true)], "and nothing of what has none");
         node.turn(SUSPECT_LOOK_INTERVAL);
         assert_eq!(node.sockets_seen(), []);
         drop(workers);
         node.turn(LOOK_INTERVAL);
-        assert_eq!(node.sockets_seen(), [(0, 0)]);
+        assert_eq!(node.sockets_seen(), [(0, false)]);
         let views: Vec<_> = node.status.views().collect();
         let suspect = |view| View {
             state: State::Suspect,
@@ -243,7 +270,7 @@ fn sockets_are_looked_at_every_second_and_sooner_while_a_service_is_suspect() {
         };
         node.status.publish(views.into_iter().map(suspect));
         node.turn(SUSPECT_LOOK_INTERVAL);
-        assert_eq!(node.sockets_seen(), [(0, 0)]);
+        assert_eq!(node.sockets_seen(), [(0, false)]);
         assert_eq!(node.status.counts(0), Some(Counts::default()));
     });
 }
