@@ -183,11 +183,11 @@ fn services_of_a_link_are_judged_together() {
 }
 
 #[test]
-fn a_service_that_is_configured_and_not_recorded_is_not_dead() {
+fn a_service_that_is_configured_and_not_recorded_has_no_say() {
     let mut world = World::new(TOGETHER, &["two"]);
     world.run(3000, |_| true).run(500, |_| false);
     world.end();
-    assert_eq!((world.times("withdraw").len(), world.times("refuse").len()), (0, 1));
+    assert_eq!((world.times("withdraw").len(), world.times("refuse").len()), (1, 0));
 }
 
 #[test]
