@@ -24,8 +24,8 @@ use self::{
 use crate::{
     clock::MonotonicTime,
     datapath::Bank,
-    detect::{Counts, LatencyProfile},
-    engine::{SocketsSeen, View},
+    detect::Counts,
+    engine::View,
     event::{AlertSet, Names},
     export::{LinkSnapshot, SamplerSnapshot, ServiceSnapshot, Snapshot},
     policy::{Guard, State},
@@ -151,31 +151,6 @@ impl Status {
             local_answers,
             ..counts
         })
-    }
-
-    /// Shows what was seen of a service's sockets.
-    pub fn saw_sockets(&self, service: usize, seen: &SocketsSeen) {
-        if let Some(status) = self.services.get(service) {
-            status.sockets.show(seen);
-        }
-    }
-
-    /// What was seen of a service's sockets, once, for the engine: whether there are none, and whether any is full, drains
-    /// or hangs, but not how many. When nobody has looked for a while, once, that all is well as far as anybody knows.
-    pub fn take_sockets(&self, service: usize, now: MonotonicTime) -> Option<SocketsSeen> {
-        self.services.get(service)?.sockets.take(now)
-    }
-
-    /// Shows how long the answers of a service took in the last while. May wait for another one who does.
-    pub fn show_latency(&self, service: usize, profile: &LatencyProfile) {
-        if let Some(status) = self.services.get(service) {
-            status.latency.show(profile);
-        }
-    }
-
-    /// How long the answers of a service took in the last while, once for each time that it is shown.
-    pub fn take_latency(&self, service: usize) -> Option<LatencyProfile> {
-        self.services.get(service)?.latency.take()
     }
 
     /// Publishes what the engine shows.

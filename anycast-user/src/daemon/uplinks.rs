@@ -1,21 +1,15 @@
 //! Uplinks, as they come and go: each that is there is watched.
 
+mod follow;
 mod passing;
 mod watched;
 
-use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use anyhow::{Context as _, Result};
-use tokio::time::{Instant, sleep, sleep_until};
+use anyhow::Result;
 
-pub(super) use self::passing::confirm;
 use self::watched::{Watched, why_refused};
+pub(super) use self::{follow::follow, passing::confirm};
 use super::residents::look_at_all;
 use crate::{
     clock::MonotonicTime,
@@ -23,18 +17,10 @@ use crate::{
     datapath::{Datapath, DatapathError},
     discover::{Residents, Uplink, local_addresses, uplinks},
     event::{Notice, UplinkAlert},
-    net::{Changes, Link, LinkIndex, NetError, Netlink, leading_to},
+    net::{Link, LinkIndex, NetError, Netlink, leading_to},
     report::Teller,
-    status::Status,
 };
 
-/// How often uplinks are looked at when the kernel says nothing: a message may be lost.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// Changes come in bursts.
-const SETTLE: Duration = Duration::from_millis(100);
-/// How much longer than a look the time between two is at least: reading a full routing table takes long, and must not
-/// take more than a twentieth of a processor.
-const REST: u32 = 20;
 /// How long an interface that is no uplink any more is watched on, unless another takes its place: its routes may be gone
 /// for a moment only, and some drivers bounce the link when XDP goes off and on.
 const LINGER: Duration = Duration::from_secs(10);
@@ -153,6 +139,7 @@ impl Uplinks {
             self.see_to(uplink);
         }
         let ways_out = leading_to(self.watched.keys().copied(), &links);
+        self.changed |= !self.datapath.has_ways_out(ways_out.iter().copied());
         if let Err(error) = self.datapath.set_ways_out(ways_out) {
             tracing::warn!("links that answers leave by: {error}");
         }
@@ -277,43 +264,6 @@ impl Uplinks {
             });
             self.failing.insert(uplink.index, reason);
         }
-    }
-}
-
-/// Looks whenever links or routes change, and every second. `routes` says whether the latter matter.
-pub(super) async fn follow(uplinks: Arc<Mutex<Uplinks>>, routes: bool, status: &Status) -> Result<Infallible> {
-    let changes = Changes::subscribe(routes)
-        .inspect_err(|error| tracing::warn!("{error}; uplinks are only looked at every second"))
-        .ok();
-    loop {
-        let due = Instant::now() + LOOK_INTERVAL;
-        tokio::select! {
-            () = changed(changes.as_ref()) => sleep(SETTLE).await,
-            () = sleep_until(due) => {}
-        }
-        if let Some(changes) = &changes {
-            changes.forget();
-        }
-        let started = Instant::now();
-        let uplinks = Arc::clone(&uplinks);
-        // Attaching may wait for the kernel's RTNL lock.
-        let look = move || uplinks.lock().unwrap_or_else(PoisonError::into_inner).look();
-        let looked = tokio::task::spawn_blocking(look).await;
-        match looked.context("cannot look at the uplinks")? {
-            Ok(bypass) => status.set_bypass(bypass),
-            Err(error) => tracing::warn!("uplinks: {error}"),
-        }
-        sleep(started.elapsed() * REST).await;
-    }
-}
-
-async fn changed(changes: Option<&Changes>) {
-    match changes {
-        Some(changes) => match changes.wait().await {
-            Ok(()) => {}
-            Err(_) => std::future::pending().await,
-        },
-        None => std::future::pending().await,
     }
 }
 

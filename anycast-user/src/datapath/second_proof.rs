@@ -67,11 +67,7 @@ impl Datapath {
     /// Makes `links` those by which answers leave for an uplink that is watched. An answer that leaves by another one is not
     /// counted as it leaves its socket: that it isn't seen at an uplink then says nothing.
     pub fn set_ways_out(&mut self, links: impl IntoIterator<Item = LinkIndex>) -> Result<(), SecondProofError> {
-        let wanted: BTreeSet<u32> = links
-            .into_iter()
-            .map(|link| link.0)
-            .take(WAYS_OUT_MAX as usize)
-            .collect();
+        let wanted = ways_out(links);
         if wanted == self.ways_out {
             return Ok(());
         }
@@ -80,6 +76,12 @@ impl Datapath {
         })?;
         let mut map: HashMap<_, u32, u8> = map.try_into()?;
         Ok(kernel_set::update(&mut map, &mut self.ways_out, &wanted)?)
+    }
+
+    /// Whether `links` were made those by [`Datapath::set_ways_out`] last.
+    #[must_use]
+    pub fn has_ways_out(&self, links: impl IntoIterator<Item = LinkIndex>) -> bool {
+        ways_out(links) == self.ways_out
     }
 
     /// What counts answers as they leave sockets, in the [`Bank`](super::Bank) of this datapath; nothing is attached yet.
@@ -96,6 +98,12 @@ impl Datapath {
             known: BTreeSet::new(),
         })
     }
+}
+
+/// As many as there is room for.
+fn ways_out(links: impl IntoIterator<Item = LinkIndex>) -> BTreeSet<u32> {
+    let links = links.into_iter().map(|link| link.0);
+    links.take(WAYS_OUT_MAX as usize).collect()
 }
 
 fn sockets_of(ebpf: &mut Ebpf) -> Option<HashMap<MapData, u64, u8>> {

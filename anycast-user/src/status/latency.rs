@@ -8,6 +8,7 @@ use std::sync::{
     },
 };
 
+use super::Status;
 use crate::detect::LatencyProfile;
 
 /// What was shown last, until it is taken.
@@ -38,6 +39,20 @@ impl LatencyStatus {
         // Before the lock is given back: who shows another one then says so again.
         self.is_new.store(false, Relaxed);
         profile.take()
+    }
+}
+
+impl Status {
+    /// Shows how long the answers of a service took in the last while. May wait for another one who does.
+    pub fn show_latency(&self, service: usize, profile: &LatencyProfile) {
+        if let Some(status) = self.services.get(service) {
+            status.latency.show(profile);
+        }
+    }
+
+    /// How long the answers of a service took in the last while, once for each time that it is shown.
+    pub fn take_latency(&self, service: usize) -> Option<LatencyProfile> {
+        self.services.get(service)?.latency.take()
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use super::Status;
 use crate::{clock::MonotonicTime, engine::SocketsSeen, export::SocketsSnapshot};
 
 /// A look that is older when it is taken says nothing about now.
@@ -92,6 +93,21 @@ impl SocketsStatus {
 
     fn is_old(&self, now: MonotonicTime) -> bool {
         now.since(MonotonicTime(self.at.load(Relaxed))) > FORGOTTEN
+    }
+}
+
+impl Status {
+    /// Shows what was seen of a service's sockets.
+    pub fn saw_sockets(&self, service: usize, seen: &SocketsSeen) {
+        if let Some(status) = self.services.get(service) {
+            status.sockets.show(seen);
+        }
+    }
+
+    /// What was seen of a service's sockets, once, for the engine: whether there are none, and whether any is full, drains
+    /// or hangs, but not how many. When nobody has looked for a while, once, that all is well as far as anybody knows.
+    pub fn take_sockets(&self, service: usize, now: MonotonicTime) -> Option<SocketsSeen> {
+        self.services.get(service)?.sockets.take(now)
     }
 }
 

@@ -10,14 +10,17 @@ use anyhow::{Context as _, Result};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Uplinks;
-use crate::{net::Netlink, status::Status};
+use crate::{
+    net::{Netlink, leading_to},
+    status::Status,
+};
 
 /// How often that is asked.
 const INTERVAL: Duration = Duration::from_millis(250);
 
 impl Uplinks {
-    /// Whether every answer that leaves by an uplink has been counted there since this was asked before, as far as other
-    /// programs of tc go. What can't be seen is not so.
+    /// Whether every answer that was counted as it left its socket and came as far as an uplink has been counted there too,
+    /// since this was asked before. What can't be seen is not so.
     pub(super) fn answers_pass(&mut self) -> bool {
         let changed = std::mem::take(&mut self.changed);
         let pass = self.all_in_front().unwrap_or_else(|error| {
@@ -31,6 +34,13 @@ impl Uplinks {
 
     fn all_in_front(&self) -> Result<bool> {
         let links = Netlink::open()?.links()?;
+        // What was found at the last look may lead elsewhere now.
+        if !self
+            .datapath
+            .has_ways_out(leading_to(self.watched.keys().copied(), &links))
+        {
+            return Ok(false);
+        }
         for index in self.watched.keys() {
             let link = links.iter().find(|link| link.index == *index);
             let Some(link) = link else { return Ok(false) };
@@ -49,6 +59,10 @@ pub(in crate::daemon) async fn confirm(uplinks: Arc<Mutex<Uplinks>>, status: Arc
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        if !status.wants_second_proof() {
+            status.confirm_sent(|| false);
+            continue;
+        }
         let (uplinks, status) = (Arc::clone(&uplinks), Arc::clone(&status));
         // Netlink may wait for the kernel's RTNL lock, and others may look at the uplinks.
         let look = move || {

@@ -343,7 +343,9 @@ fn answers_pass_the_counters_only_while_nothing_is_missing_or_in_front_of_them()
         let Some(mut uplinks) = start(namespace, Some(&["up0"])) else {
             return;
         };
-        assert!(!uplinks.answers_pass(), "nobody has looked before");
+        assert!(!uplinks.answers_pass(), "by what they leave is not known yet");
+        uplinks.look().unwrap();
+        assert!(!uplinks.answers_pass(), "nobody has asked before");
         assert!(uplinks.answers_pass());
         uplinks.look().unwrap();
         assert!(uplinks.answers_pass());
@@ -363,6 +365,18 @@ fn answers_pass_the_counters_only_while_nothing_is_missing_or_in_front_of_them()
         stranger.attach(&link, Hook::Tc, true).unwrap();
         assert!(!uplinks.answers_pass());
         drop(stranger);
+        assert!(!uplinks.answers_pass());
+        assert!(uplinks.answers_pass());
+        // What led to the uplink only leads elsewhere too.
+        let (other, _) = namespace.add_wire("up1");
+        let bridge = namespace.add_link("br0", "bridge");
+        namespace.set_master(link.index, bridge.index);
+        uplinks.look().unwrap();
+        assert!(!uplinks.answers_pass(), "by what they leave was another thing");
+        assert!(uplinks.answers_pass());
+        namespace.set_master(other.index, bridge.index);
+        assert!(!uplinks.answers_pass());
+        uplinks.look().unwrap();
         assert!(!uplinks.answers_pass());
         assert!(uplinks.answers_pass());
         namespace.delete_link(link.index);
