@@ -57,10 +57,10 @@ fn the_same_seed_gives_the_same_run() {
 
 /// Otherwise that nothing is withdrawn wrongly would prove nothing.
 #[test]
-fn an_engine_that_does_not_know_overload_withdraws_living_services() {
+fn an_engine_whom_an_answered_probe_does_not_tell_anything_withdraws_living_services() {
     let mut environment = environment(LatencyModel::Authoritative);
-    environment.experiment.parts.overload = false;
-    let scenario = named("DDoS x10 that leaves a fifth of the goodput").unwrap();
+    environment.experiment.probes_veto = false;
+    let scenario = named("an ACL drops clients with 99 % of the traffic").unwrap();
     assert!((1..=8).any(|seed| run(&scenario, &environment, seed).wrong));
 }
 

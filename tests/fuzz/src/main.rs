@@ -111,7 +111,10 @@ fn meet(memory: &mut OneCpu, frame: &[u8], view: View) {
         local_answers,
         unclassified,
     } = counted;
-    assert_eq!(local_answers, 0, "the hooks of an interface are no sockets: {counted:?}");
+    assert_eq!(
+        local_answers, 0,
+        "the hooks of an interface are no sockets: {counted:?}"
+    );
     // A packet is counted once, for its service, in its direction; an ICMP message about a service is none of its.
     let packets = match view.direction {
         Direction::Ingress => (1, 0),
