@@ -120,7 +120,8 @@ impl Detector {
             first: sample,
             previous: sample,
             last_query: sample.at,
-            idle_at: sample.at.after(IDLE_AFTER),
+            // Until the first query.
+            idle_at: sample.at,
             idle_after_ns: IDLE_AFTER.as_nanos() as u64,
             last_answer: sample.at,
             queries_at_last_answer: counts.queries,
@@ -164,6 +165,9 @@ impl Detector {
         let packets = more(|sample| sample.counts.packets);
         let hint = more(|sample| sample.counts.hints) > 0;
         if queries > 0 {
+            if self.previous.at >= self.idle_at {
+                self.begin_anew();
+            }
             // By the rate of now: it fades while no query comes.
             self.last_query = now;
             self.idle_at = now.after_nanoseconds(self.idle_after_ns);
@@ -199,6 +203,18 @@ impl Detector {
             self.end_step(sample, learning);
         }
         self.assess(sample, settled, learning, (idle, overload, hint))
+    }
+
+    /// Demand begins at the last sample. The time before it, in which nobody asked, is part of no step and no block: a mean
+    /// over it would be too low, and what comes after a cluster by comparison.
+    fn begin_anew(&mut self) {
+        self.step = self.previous;
+        self.step_due = self.previous.at.after(STEP);
+        self.block = Block {
+            at: self.previous.at,
+            queries: self.previous.counts.queries,
+            answers: self.previous.counts.answers,
+        };
     }
 
     /// Takes how long answers took in the last while.

@@ -234,6 +234,22 @@ fn what_was_not_observed_is_not_silence() {
     assert!(assessment.silence_evidence < 1.0, "{assessment:?}");
 }
 
+/// What was learned before the first query, or from half a step of them, would take minutes to fade.
+#[test]
+fn a_start_before_demand_teaches_no_dispersion_and_no_lower_rate() {
+    for before in [1, 50, 777, 30_000] {
+        let mut drive = Drive::new();
+        drive.run(before, 0, 0, false).run(1300, 10, 10, false);
+        let parameters = drive.detector.in_use();
+        assert!(drive.assessment.ready, "{before} ms");
+        assert!(close(parameters.dispersion, 1.0), "{before} ms: {parameters:?}");
+        assert!(
+            (parameters.usual_rate - 10_000.0).abs() < 150.0,
+            "{before} ms: {parameters:?}"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn any_counters_give_finite_evidence(samples: Vec<(u32, [u64; 5], Option<u64>, bool)>) {
